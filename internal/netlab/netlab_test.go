@@ -1,0 +1,58 @@
+package netlab
+
+import (
+	"testing"
+	"time"
+
+	"vhub/internal/testenv"
+)
+
+func TestTwoHostsOnAWire(t *testing.T) {
+	testenv.NeedRoot(t)
+	testenv.NeedTool(t, "ip", "ping")
+	l := New(t)
+	a, b := l.NS("a"), l.NS("b")
+	l.Wire(a, "eth0", b, "eth0")
+	a.Addr("eth0", "10.0.0.1/24")
+	b.Addr("eth0", "10.0.0.2/24")
+	a.Reaches("10.0.0.2", 5*time.Second)
+	if p := a.Ping("-c", "3", "-i", "0.01", "10.0.0.2"); p.Received != 3 || p.Duplicates != 0 {
+		t.Errorf("ping: %v", p)
+	}
+}
+
+func TestReflectingWireDoublesPings(t *testing.T) {
+	testenv.NeedRoot(t)
+	testenv.NeedTool(t, "ip", "ping", "nft")
+	l := New(t)
+	a, s, b := l.NS("a"), l.NS("switch"), l.NS("b")
+	l.Wire(a, "eth0", s, "a")
+	l.Wire(b, "eth0", s, "b")
+	s.Bridge("br0", "a", "b")
+	a.Addr("eth0", "10.0.0.1/24")
+	b.Addr("eth0", "10.0.0.2/24")
+	a.Reaches("10.0.0.2", 5*time.Second)
+	before := a.Sh("cat /sys/class/net/eth0/statistics/rx_packets")
+	s.Reflect("a")
+	a.Ping("-c", "3", "-i", "0.01", "10.0.0.2")
+	if after := a.Sh("cat /sys/class/net/eth0/statistics/rx_packets"); after == before {
+		t.Errorf("nothing came back: %s packets before and after", after)
+	}
+}
+
+func TestParsePing(t *testing.T) {
+	for _, tt := range []struct {
+		name, out        string
+		sent, recv, dups int
+	}{
+		{"clean", "8 packets transmitted, 8 received, 0% packet loss, time 7ms\nrtt min/avg/max/mdev = 0.1/0.2/0.3/0.0 ms", 8, 8, 0},
+		{"duplicates", "8 packets transmitted, 8 received, +7 duplicates, 0% packet loss, time 7ms", 8, 8, 7},
+		{"all lost", "8 packets transmitted, 0 received, 100% packet loss, time 7ms", 8, 0, 0},
+		{"errors", "8 packets transmitted, 0 received, +8 errors, 100% packet loss, time 7ms", 8, 0, 0},
+	} {
+		p, ok := ParsePing(tt.out)
+		if !ok || p.Sent != tt.sent || p.Received != tt.recv || p.Duplicates != tt.dups {
+			t.Errorf("%s: %+v", tt.name, p)
+		}
+	}
+}
