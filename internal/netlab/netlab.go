@@ -217,8 +217,12 @@ func (l *Lab) Wire(a *NS, ifa string, b *NS, ifb string) {
 func (n *NS) Reflect(ifname string) {
 	n.lab.tb.Helper()
 	n.Nft(fmt.Sprintf(`table netdev reflect_%[1]s {
-	chain c { type filter hook ingress device "%[1]s" priority 0; dup to "%[1]s" }
-}`, ifname))
+	chain c {
+		type filter hook ingress device "%[1]s" priority 0;
+		dup to "%[1]s"
+	}
+}
+`, ifname))
 }
 
 // StopReflect takes Reflect back.
@@ -233,9 +237,16 @@ func (n *NS) Masquerade(ifname string) {
 	n.lab.tb.Helper()
 	n.Must("sysctl", "-qw", "net.ipv4.ip_forward=1")
 	n.Nft(fmt.Sprintf(`table ip nat {
-	chain post { type nat hook postrouting priority srcnat; oifname "%s" masquerade random; }
-	chain forward { type filter hook forward priority filter; ip protocol esp drop; }
-}`, ifname))
+	chain post {
+		type nat hook postrouting priority srcnat;
+		oifname "%s" masquerade random
+	}
+	chain forward {
+		type filter hook forward priority filter;
+		ip protocol esp drop
+	}
+}
+`, ifname))
 }
 
 // Proc is a program running in a namespace.
