@@ -1,0 +1,41 @@
+# vhub: make serve, make test; make help lists the rest.
+SHELL := /bin/bash
+GO    ?= go
+LDFLAGS = -X main.version=$(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+.PHONY: help build serve test test-deps lint demo bench bench-peers docs clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/vhub
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/vhub ./cmd/vhub
+
+serve: build ## build, and start on embedded defaults (root, or CAP_NET_ADMIN)
+	./bin/vhub serve
+
+test-deps: ## install what the tests need (Debian, root; otherwise the tests that miss it are skipped)
+	lab/install.sh
+
+test: test-deps lint ## install what is missing, then run every test
+	$(GO) test -race -p 2 -timeout 20m $$($(GO) list ./... | grep -v '^vhub/lab')
+	$(GO) test -p 1 -timeout 25m ./lab/...
+
+lint: ## gofmt, vet, staticcheck, the rules of the house
+	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not formatted (run gofmt -w): $$files"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	$(GO) test ./internal/house
+
+demo: build ## the README's three sites in network namespaces, until Ctrl-C (root)
+	VHUB_BIN=$(CURDIR)/bin/vhub $(GO) run ./lab/demo
+
+bench: build ## ns a frame, allocations, TAP to TAP beside the kernel bridge (root)
+	$(GO) test -run '^$$' -bench . -benchmem ./eth ./hub ./etherip ./bridge
+	VHUB_BIN=$(CURDIR)/bin/vhub $(GO) run ./lab/bench
+
+docs: build ## write docs/man from the program itself
+	./bin/vhub docs docs/man
+
+clean: ## remove what was built
+	rm -rf bin
