@@ -1,0 +1,29 @@
+// Tool is what the lab runs inside its namespaces and guests where no Debian
+// package does the job: an EtherIP end point that shares no code with vhub,
+// and a TCP session that measures its own stalls.
+//
+//	tool etherip -tap NAME -peer ADDR [-swapped]
+//	tool session-server -listen ADDR:PORT
+//	tool session -connect ADDR:PORT -for 120s -every 50ms
+package main
+
+import (
+	"fmt"
+	"os"
+)
+
+func main() {
+	commands := map[string]func([]string) error{
+		"etherip":        etherIP,
+		"session":        session,
+		"session-server": sessionServer,
+	}
+	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
+		fmt.Fprintln(os.Stderr, "usage: tool etherip|session|session-server FLAGS")
+		os.Exit(2)
+	}
+	if err := commands[os.Args[1]](os.Args[2:]); err != nil {
+		fmt.Fprintln(os.Stderr, "tool:", err)
+		os.Exit(1)
+	}
+}
