@@ -1,9 +1,10 @@
 // Tool is what the lab runs inside its namespaces and guests where no Debian
-// package does the job: an EtherIP end point that shares no code with vhub,
-// and a TCP session that measures its own stalls.
+// package does the job: an EtherIP end point that shares no code with vhub, a
+// VLAN interface, and a TCP session that measures its own stalls.
 //
 //	tool etherip -tap NAME -peer ADDR [-swapped]
 //	tool session-server -listen ADDR:PORT
+//	tool vlan -dev NAME -tap NAME -id N
 //	tool session -connect ADDR:PORT -for 120s -every 50ms
 package main
 
@@ -17,9 +18,10 @@ func main() {
 		"etherip":        etherIP,
 		"session":        session,
 		"session-server": sessionServer,
+		"vlan":           vlan,
 	}
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: tool etherip|session|session-server FLAGS")
+		fmt.Fprintln(os.Stderr, "usage: tool etherip|session|session-server|vlan FLAGS")
 		os.Exit(2)
 	}
 	if err := commands[os.Args[1]](os.Args[2:]); err != nil {
