@@ -45,6 +45,9 @@ var (
 	RollbackConfig = Op[RollbackRequest, Change]{"POST", "/v1/config/rollback"}
 	ListRevisions  = Op[None, RevisionList]{"GET", "/v1/config/revisions"}
 
+	GetSettings = Op[None, SettingsList]{"GET", "/v1/settings"}
+	SetSettings = Op[SetSettingsRequest, Change]{"PATCH", "/v1/settings/{block}"}
+
 	WatchEvents = StreamOp[EventsRequest, Event]{"GET", "/v1/events"}
 )
 
@@ -66,7 +69,7 @@ type PortRequest struct {
 type AddHubRequest struct {
 	// Name is the hub's name: lower-case letters, digits, "-", "_".
 	Name string `json:"name"`
-	// Options are settings by their names in the file.
+	// Options are settings by their names in the file: strings as the file has them, numbers, booleans or lists.
 	Options map[string]any `json:"options,omitempty"`
 }
 
@@ -83,7 +86,7 @@ type AddPortRequest struct {
 	Kind string `json:"kind"`
 	// Name is the port's name, unique in its hub.
 	Name string `json:"name"`
-	// Options are settings by their names in the file.
+	// Options are settings by their names in the file: strings as the file has them, numbers, booleans or lists.
 	Options map[string]any `json:"options,omitempty"`
 }
 
@@ -91,6 +94,13 @@ type AddPortRequest struct {
 type SetPortRequest struct {
 	Hub     string         `path:"hub" json:"-"`
 	Port    string         `path:"port" json:"-"`
+	Options map[string]any `json:"options"`
+}
+
+// SetSettingsRequest changes a block of settings of the whole daemon ("log",
+// "ipsec"); a null takes a setting back to its default.
+type SetSettingsRequest struct {
+	Block   string         `path:"block" json:"-"`
 	Options map[string]any `json:"options"`
 }
 
@@ -138,8 +148,9 @@ type EventsRequest struct {
 	AfterSeq uint64 `query:"after_seq" json:"-"`
 	// SinceSeconds, above 0, leaves out events older than that.
 	SinceSeconds float64 `query:"since_seconds" json:"-"`
-	// Recent, when set, begins with what the daemon remembers; else only new events are sent.
-	Recent bool `query:"recent" json:"-"`
+	// Last, above 0, begins with the last so many that the daemon remembers; without it, AfterSeq and
+	// SinceSeconds only new events are sent.
+	Last int `query:"last" json:"-"`
 	// Follow, when set, goes on with new events as they happen.
 	Follow bool `query:"follow" json:"-"`
 	// Hub, when set, leaves out the events of other hubs.
@@ -171,6 +182,11 @@ type NeighborList struct {
 // Flushed says how many entries were forgotten.
 type Flushed struct {
 	Flushed int `json:"flushed"`
+}
+
+// SettingsList is the blocks of settings of the whole daemon, by name.
+type SettingsList struct {
+	Settings map[string]map[string]string `json:"settings"`
 }
 
 // RevisionList is the revisions that are kept, newest first.

@@ -62,7 +62,7 @@ type Hub struct {
 	// ARP is the mode of neighbour help: relay, assist or proxy.
 	ARP string `json:"arp"`
 	// Options are the hub's settings that differ from the defaults, by their names in the file.
-	Options map[string]any `json:"options"`
+	Options map[string]string `json:"options"`
 	// MACs is how many addresses the table holds, and MACLimit how many it may.
 	MACs     int `json:"macs"`
 	MACLimit int `json:"mac_limit"`
@@ -97,7 +97,7 @@ type Port struct {
 	// Ups is how often it came up.
 	Ups int `json:"ups"`
 	// Options are the port's settings that differ from the defaults, by their names in the file.
-	Options map[string]any `json:"options"`
+	Options map[string]string `json:"options"`
 	// Where is the device or the peer, in short.
 	Where string `json:"where"`
 	// Counters are the frames since the port was configured.
