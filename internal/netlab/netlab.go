@@ -347,3 +347,6 @@ func (l *Lab) WaitFor(what string, limit time.Duration, cond func() (ok bool, la
 		time.Sleep(5 * time.Millisecond)
 	}
 }
+
+// Lab is the lab that the namespace belongs to.
+func (n *NS) Lab() *Lab { return n.lab }
