@@ -1,0 +1,101 @@
+// Package ike is the Internet Key Exchange, version 1 (RFC 2407, 2408, 2409;
+// NAT traversal of RFC 3947, dead peer detection of RFC 3706, elliptic curve
+// groups of RFC 5903), as a pure machine for both roles: it does no I/O, starts
+// no goroutine, reads no clock and draws its randomness from Config.Rand.
+//
+//	 0                   1                   2                   3
+//	 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
+//	+---------------------------------------------------------------+
+//	|            (on UDP 4500 only: four zero bytes)                |
+//	+===============================================================+
+//	|                  initiator cookie (8 bytes)                   |
+//	+---------------------------------------------------------------+
+//	|                  responder cookie (8 bytes)                   |
+//	+---------------+---------------+---------------+---------------+
+//	| next payload  | version 1.0   | exchange type |   C E flags   |
+//	+---------------+---------------+---------------+---------------+
+//	|                          message id                           |
+//	+---------------------------------------------------------------+
+//	|                length of the whole message                    |
+//	+===============+===============+===============================+
+//	| next payload  |   reserved    | length of payload, with these |
+//	+---------------+---------------+-------------------------------+
+//	|  SA, KE, ID, HASH, NONCE, N, D, VID, NAT-D, NAT-OA ...        |
+//
+// # What a shell does
+//
+// One Endpoint holds all peers of one daemon. It is not safe for concurrent use:
+// one goroutine owns it, feeds it and carries out what it says.
+//
+//	e, err := ike.New(ike.Config{Rand: rand.Reader, Peers: peers})
+//	for {
+//	    select {
+//	    case p := <-received:      // UDP 500, or UDP 4500 with four leading zero bytes
+//	        err = e.Receive(now, p, &out)   // err is only for a debug log and a counter
+//	    case <-timer:              // set to e.Deadline()
+//	        e.Advance(now, &out)
+//	    case s := <-fromDataPath:  // see below
+//	    }
+//	    for _, ev := range out.Events { ... }     // events first,
+//	    for _, p := range out.Packets { send(p) } // then packets: an SA is installed before the peer hears of it
+//	    out.Reset()
+//	}
+//
+// Packet.Local must be the address the packet really arrived on (IP_PKTINFO),
+// not a wildcard: NAT detection hashes it. Packet.Data is the whole UDP payload,
+// with the four zero bytes on the NAT-T port, in both directions.
+//
+// Events come in this order for a peer that is fine:
+//
+//	Established      phase 1 is up: identity, addresses, NAT
+//	ChildInstalled   take ESP on Child.In.SPI from now on
+//	ChildUsable      send ESP with Child.Out from now on, no longer with Replaces
+//	ChildInstalled, ChildUsable ...                a rekey: old and new live together
+//	ChildDown        forget this child, both directions
+//	Closed           the session is over and all of its children are down
+//
+// Failed tells of a negotiation that came to nothing; it carries the reason, the
+// likely cause and what to type on the peer, for one log line. It is rate-limited
+// by the machine where strangers can cause it.
+//
+// The shell tells the machine what only the data path sees:
+//
+//   - InboundUsed when the first authenticated ESP packet of a child arrives that
+//     is not usable yet: it proves that the peer has the SA although its last
+//     message was lost.
+//   - PeerMoved when an authenticated ESP packet came from another address or port
+//     (and the newest sequence number): IKE follows.
+//   - Rekey when a child nears Child.SoftBytes or the end of its sequence numbers.
+//   - Config.LastInbound, when set, is asked when a peer was last heard by ESP, so
+//     that dead peer detection stays silent while traffic flows.
+//
+// # Keys and identities
+//
+// A Peer is configuration: an identity, a key, what is accepted. With main mode and
+// a pre-shared key the key is needed before the identity is known (RFC 2409 5.4).
+// The Endpoint then tries, on the first encrypted message, the keys of all peers
+// that may come from this address: first those bound to the address, then those
+// with an identity of their own, then the default ones; at most MaxKeys different
+// keys. The key that decrypts the message and verifies its hash, and belongs to a
+// peer that has the identity claimed in it, decides. So a peer with its own key is
+// known by its identity from any address, in main mode as well.
+//
+// # Work for strangers
+//
+// Nothing is computed for, remembered long of or sent again to a peer that has not
+// shown that it receives at its address: the responder's cookie is a keyed hash
+// of addresses, initiator cookie and time; message 1 of main mode is kept in a
+// table of fixed size, oldest out first; message 2 is never larger than message 1;
+// the first Diffie-Hellman computation comes after message 3 showed the cookie, and
+// each source has a budget of them. Aggressive mode, where that order is impossible, is
+// off but for peers that have Peer.Aggressive, answers only to known identities and
+// never sends more bytes than it received. Diffie-Hellman runs inline: 0.1 ms
+// (P-256) to about 5 ms (MODP 4096). A shell that wants more cores runs several Endpoints
+// and gives each the packets of its share of remote addresses.
+//
+// # Errors
+//
+// Receive returns an error for a packet that was dropped; the machine is as it was
+// and can take the next packet. The reason is counted in Counters. Nothing that a
+// packet carries makes the Endpoint unusable.
+package ike
