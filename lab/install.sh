@@ -2,7 +2,7 @@
 # install.sh - installs what the tests need and is missing: Debian packages, as root.
 # Without root or apt it says what is missing and ends well; the tests that need it then say SKIPPED.
 set -euo pipefail
-packages=(iproute2 iputils-ping nftables ethtool iperf3 tcpdump dnsmasq-base udhcpc procps)
+packages=(iproute2 iputils-ping nftables ethtool iperf3 tcpdump dnsmasq-base udhcpc procps user-mode-linux debootstrap)
 missing=()
 for p in "${packages[@]}"; do
   dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'install ok installed' || missing+=("$p")
