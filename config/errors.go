@@ -12,12 +12,16 @@ type Error struct {
 	Also    []Pos  // other places that are part of it (the first of two duplicates)
 }
 
-// Error returns "file:line: message".
+// Error returns "file:line: message", and the other places after it.
 func (e *Error) Error() string {
-	if e.Pos.File == "" && e.Pos.Line == 0 {
-		return e.Message
+	text := e.Message
+	if e.Pos != (Pos{}) {
+		text = e.Pos.String() + ": " + text
 	}
-	return e.Pos.String() + ": " + e.Message
+	for _, p := range e.Also {
+		text += fmt.Sprintf(" (see %s)", p)
+	}
+	return text
 }
 
 // Errors is everything wrong with a configuration, in the order of the file;
