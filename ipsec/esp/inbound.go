@@ -16,7 +16,7 @@ type Inbound struct {
 	lax     bool
 	minLen  int
 	window  window
-	openers sync.Pool // of opener
+	openers sync.Pool // of *openWorker
 
 	packets, bytes                       atomic.Uint64
 	short, replay, auth, padding, dummys atomic.Uint64
@@ -52,12 +52,12 @@ func NewInbound(c Config) (*Inbound, error) {
 	if err != nil {
 		return nil, err
 	}
-	in.openers.New = newOpener
+	in.openers.New = func() any { return &openWorker{opener: newOpener()} }
 	return in, nil
 }
 
 // openerOf returns the function that makes the suite's openers.
-func openerOf(c *Config) (func() any, error) {
+func openerOf(c *Config) (func() opener, error) {
 	block, err := c.Suite.block(c.Keys.Enc)
 	if err != nil {
 		return nil, err
@@ -68,9 +68,9 @@ func openerOf(c *Config) (func() any, error) {
 		if err != nil {
 			return nil, err
 		}
-		return func() any { return newGCM(aead, keys.Salt, esn) }, nil
+		return func() opener { return newGCM(aead, keys.Salt, esn) }, nil
 	}
-	return func() any { return newCBCOpener(suite, block, keys.Auth, esn) }, nil
+	return func() opener { return newCBCOpener(suite, block, keys.Auth, esn) }, nil
 }
 
 // SPI returns the SPI that we chose and the peer sends to.
@@ -109,20 +109,34 @@ type Item struct {
 // padding, RFC 4303 2.7) is still there: only the payload's own length field can
 // tell; ParseInner cuts it in tunnel mode.
 func (in *Inbound) Open(pkt []byte) (payload []byte, next uint8, err error) {
-	one := [1]Item{{Data: pkt}}
-	in.OpenBatch(one[:])
-	return one[0].Data, one[0].Next, one[0].Err
+	w := in.openers.Get().(*openWorker)
+	w.one[0] = Item{Data: pkt}
+	in.openWith(w, w.one[:])
+	got := w.one[0]
+	w.one[0] = Item{}
+	in.openers.Put(w)
+	return got.Data, got.Next, got.Err
+}
+
+// openWorker is what one goroutine opens with.
+type openWorker struct {
+	opener
+	one [1]Item
 }
 
 // OpenBatch opens packets of this SA in place and fills in each Item. Bytes of a
 // dropped packet are undefined. The order of work is that of RFC 4303 3.4:
 // replay hint, ICV, window, trailer.
 func (in *Inbound) OpenBatch(items []Item) {
-	o := in.openers.Get().(opener)
+	w := in.openers.Get().(*openWorker)
+	in.openWith(w, items)
+	in.openers.Put(w)
+}
+
+func (in *Inbound) openWith(w *openWorker, items []Item) {
 	for i := range items {
-		items[i].Err = in.decrypt(o, &items[i])
+		items[i].Err = in.decrypt(w, &items[i])
 	}
-	in.openers.Put(o)
 
 	in.window.mu.Lock()
 	for i := range items {

@@ -153,7 +153,7 @@ func parseInner6(pkt []byte) (Inner, error) {
 	for range 8 {
 		switch in.Proto {
 		case extHopByHop, extRouting, extDestination:
-			if len(in.Payload) < 8 || len(in.Payload) < int(in.Payload[1]+1)*8 {
+			if len(in.Payload) < 8 || len(in.Payload) < (int(in.Payload[1])+1)*8 {
 				return Inner{}, ErrInner
 			}
 			in.Proto, in.Payload = in.Payload[0], in.Payload[(int(in.Payload[1])+1)*8:]

@@ -31,7 +31,7 @@ type Outbound struct {
 	mode    Mode
 	inner   innerHeader
 	maxSeq  uint64
-	sealers sync.Pool // of sealer
+	sealers sync.Pool // of *sealWorker
 
 	seq     atomic.Uint64 // last number handed out; may pass maxSeq, never wraps
 	packets atomic.Uint64
@@ -67,12 +67,12 @@ func NewOutbound(c Config) (*Outbound, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.sealers.New = newSealer
+	o.sealers.New = func() any { return &sealWorker{sealer: newSealer()} }
 	return o, nil
 }
 
 // sealerOf returns the function that makes the suite's sealers.
-func sealerOf(c *Config) (func() any, error) {
+func sealerOf(c *Config) (func() sealer, error) {
 	block, err := c.Suite.block(c.Keys.Enc)
 	if err != nil {
 		return nil, err
@@ -82,7 +82,7 @@ func sealerOf(c *Config) (func() any, error) {
 		if err != nil {
 			return nil, err
 		}
-		return func() any { return newGCM(aead, c.Keys.Salt, c.ESN) }, nil
+		return func() sealer { return newGCM(aead, c.Keys.Salt, c.ESN) }, nil
 	}
 	if c.Rand == nil {
 		return nil, errors.New("esp: CBC needs Config.Rand for its IVs")
@@ -96,7 +96,7 @@ func sealerOf(c *Config) (func() any, error) {
 		return nil, err
 	}
 	suite, authKey, esn := c.Suite, c.Keys.Auth, c.ESN
-	return func() any { return newCBCSealer(suite, block, ivs, authKey, esn) }, nil
+	return func() sealer { return newCBCSealer(suite, block, ivs, authKey, esn) }, nil
 }
 
 // SPI returns the SPI that the peer told us to use.
@@ -124,9 +124,11 @@ func (o *Outbound) Stats() OutboundStats {
 
 // Seal seals one packet in place, as SealBatch.
 func (o *Outbound) Seal(p *packet.Packet, proto uint8) error {
-	one := [1]packet.Packet{*p}
-	_, err := o.SealBatch(one[:], proto)
-	*p = one[0]
+	w := o.sealers.Get().(*sealWorker)
+	w.one[0] = *p
+	_, err := o.sealWith(w, w.one[:], proto)
+	*p, w.one[0] = w.one[0], packet.Packet{}
+	o.sealers.Put(w)
 	return err
 }
 
@@ -138,6 +140,20 @@ func (o *Outbound) Seal(p *packet.Packet, proto uint8) error {
 // It returns how many packets were sealed. With an error (ErrSequence, ErrRoom)
 // those from that index on must not be sent and their bytes are undefined.
 func (o *Outbound) SealBatch(packets []packet.Packet, proto uint8) (int, error) {
+	w := o.sealers.Get().(*sealWorker)
+	n, err := o.sealWith(w, packets, proto)
+	o.sealers.Put(w)
+	return n, err
+}
+
+// sealWorker is what one goroutine seals with: a sealer, and a batch of one that
+// would be an allocation otherwise.
+type sealWorker struct {
+	sealer
+	one [1]packet.Packet
+}
+
+func (o *Outbound) sealWith(w *sealWorker, packets []packet.Packet, proto uint8) (int, error) {
 	first, n, err := o.reserve(len(packets))
 	packets = packets[:n]
 	bytes := 0
@@ -152,9 +168,7 @@ func (o *Outbound) SealBatch(packets []packet.Packet, proto uint8) (int, error) 
 	if len(packets) == 0 {
 		return 0, err
 	}
-	s := o.sealers.Get().(sealer)
-	s.seal(packets, first)
-	o.sealers.Put(s)
+	w.seal(packets, first)
 	o.packets.Add(uint64(len(packets)))
 	o.bytes.Add(uint64(bytes))
 	return len(packets), err
