@@ -14,15 +14,16 @@ func Sum(b []byte, initial uint16) uint16 {
 	// section 2 (B)). Two chains, so that their additions run side by side.
 	var s0, s1, c uint64
 	for len(b) >= 64 {
-		s0, c = bits.Add64(s0, binary.LittleEndian.Uint64(b[0:8]), 0)
-		s0, c = bits.Add64(s0, binary.LittleEndian.Uint64(b[8:16]), c)
-		s0, c = bits.Add64(s0, binary.LittleEndian.Uint64(b[16:24]), c)
-		s0, c = bits.Add64(s0, binary.LittleEndian.Uint64(b[24:32]), c)
+		w := (*[64]byte)(b)
+		s0, c = bits.Add64(s0, binary.LittleEndian.Uint64(w[0:]), 0)
+		s0, c = bits.Add64(s0, binary.LittleEndian.Uint64(w[8:]), c)
+		s0, c = bits.Add64(s0, binary.LittleEndian.Uint64(w[16:]), c)
+		s0, c = bits.Add64(s0, binary.LittleEndian.Uint64(w[24:]), c)
 		s0 += c
-		s1, c = bits.Add64(s1, binary.LittleEndian.Uint64(b[32:40]), 0)
-		s1, c = bits.Add64(s1, binary.LittleEndian.Uint64(b[40:48]), c)
-		s1, c = bits.Add64(s1, binary.LittleEndian.Uint64(b[48:56]), c)
-		s1, c = bits.Add64(s1, binary.LittleEndian.Uint64(b[56:64]), c)
+		s1, c = bits.Add64(s1, binary.LittleEndian.Uint64(w[32:]), 0)
+		s1, c = bits.Add64(s1, binary.LittleEndian.Uint64(w[40:]), c)
+		s1, c = bits.Add64(s1, binary.LittleEndian.Uint64(w[48:]), c)
+		s1, c = bits.Add64(s1, binary.LittleEndian.Uint64(w[56:]), c)
 		s1 += c
 		b = b[64:]
 	}
