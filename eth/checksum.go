@@ -84,11 +84,8 @@ func CompleteChecksum(b []byte, o *Offload) bool {
 		return false
 	}
 	end := len(b)
-	if l := Parse(b); l.L4 == start {
+	if l := Parse(b); l.L4 == start && at+2 <= l.End {
 		end = l.End // padding is not summed
-	}
-	if at+2 > end {
-		return false
 	}
 	putChecksum(b[at:], Sum(b[start:end], 0))
 	return true

@@ -75,11 +75,16 @@ func isTag(typ uint16) bool { return typ == TypeVLAN || typ == TypeQinQ }
 // Parse finds the headers of a frame. A frame shorter than its Ethernet header
 // and tags gives Net == 0 and nothing else.
 func Parse(b []byte) (l Layers) {
-	l.EtherType, l.Net = EtherType(b)
-	if l.Net == 0 {
+	if len(b) < HeaderLen {
 		return l
 	}
-	l.VLAN = VLAN(b)
+	l.EtherType, l.Net = binary.BigEndian.Uint16(b[12:]), HeaderLen
+	if isTag(l.EtherType) {
+		if l.EtherType, l.Net = EtherType(b); l.Net == 0 {
+			return l
+		}
+		l.VLAN = VLAN(b)
+	}
 	l.End = len(b)
 	switch l.EtherType {
 	case TypeIPv4:
