@@ -33,7 +33,7 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // belongs to somebody else than root or this process's user, is refused, and so
 // are an empty file and one of more than a line.
 func ReadSecret(path string) (Secret, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO must not hold us up
 	if err != nil {
 		return nil, secretError(path, err)
 	}
