@@ -1,0 +1,144 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"vhub/eth"
+)
+
+// Sizes of a reader's batch: the slab holds 64 plain frames, or 8 of 64 KB.
+const (
+	batchFrames = 64
+	slotAlign   = 64                        // bytes; frames start on a cache line
+	maxRead     = vnetLen + eth.MaxLargeLen // bytes of one read
+	slabLen     = 8 * (maxRead + slotAlign) // bytes
+	txQueueLen  = 4096                      // frames that the kernel keeps for a TAP's reader
+)
+
+// input takes a batch of frames that came in; hub.Reader is one.
+type input interface {
+	Input(now time.Time, frames []eth.Frame)
+}
+
+// tapReader reads one queue. One goroutine uses it.
+type tapReader struct {
+	conn   syscall.RawConn
+	count  *counters
+	vnet   bool
+	slab   []byte
+	frames [batchFrames]eth.Frame
+	n      int   // frames read in this batch
+	bytes  int   // their bytes
+	err    error // what ended the batch
+	fill   func(fd uintptr) bool
+}
+
+func newTAPReader(conn syscall.RawConn, vnet bool, c *counters) *tapReader {
+	r := &tapReader{conn: conn, count: c, vnet: vnet, slab: make([]byte, slabLen)}
+	r.fill = r.fillBatch
+	return r
+}
+
+// readBatch waits for frames, once, and returns those that are there. They are
+// good until the next call.
+func (r *tapReader) readBatch() ([]eth.Frame, error) {
+	r.n, r.bytes, r.err = 0, 0, nil
+	if err := r.conn.Read(r.fill); err != nil {
+		return nil, err
+	}
+	if r.n > 0 {
+		r.count.rxFrames.Add(uint64(r.n))
+		r.count.rxBytes.Add(uint64(r.bytes))
+		return r.frames[:r.n], nil // an error comes again with the next read
+	}
+	return nil, r.err
+}
+
+// fillBatch reads until the queue or the slab is exhausted. It says false when
+// there is nothing yet, and is called again when there may be.
+func (r *tapReader) fillBatch(fd uintptr) bool {
+	for off := 0; r.n < batchFrames && len(r.slab)-off >= maxRead; {
+		b := r.slab[off : off+maxRead]
+		n, _, errno := unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
+		switch errno {
+		case 0:
+		case unix.EINTR:
+			continue
+		case unix.EAGAIN:
+			return r.n > 0
+		default:
+			r.err = errno
+			return true
+		}
+		if r.take(b[:n]) {
+			off += (int(n) + slotAlign - 1) &^ (slotAlign - 1)
+		}
+	}
+	return true
+}
+
+// take adds what one read gave to the batch.
+func (r *tapReader) take(b []byte) bool {
+	f := &r.frames[r.n]
+	f.Offload = eth.Offload{}
+	f.Data = b
+	if r.vnet {
+		if len(b) < vnetLen+eth.HeaderLen {
+			r.count.drop(dropRunt, 1)
+			return false
+		}
+		f.Data = b[vnetLen:]
+		var ok bool
+		if f.Offload, ok = decodeVnet(b, len(f.Data)); !ok {
+			r.count.drop(dropVnetHeader, 1)
+			return false
+		}
+	} else if len(b) < eth.HeaderLen {
+		r.count.drop(dropRunt, 1)
+		return false
+	}
+	r.n++
+	r.bytes += len(f.Data)
+	return true
+}
+
+// run reads all queues until ctx ends.
+func (t *TAP) run(ctx context.Context, newInput func() input) error {
+	for _, f := range t.dev.files {
+		f.SetReadDeadline(time.Time{})
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	stop := context.AfterFunc(ctx, func() {
+		for _, f := range t.dev.files {
+			f.SetReadDeadline(time.Unix(1, 0)) // wakes the readers
+		}
+	})
+	defer stop()
+	for _, conn := range t.dev.conns {
+		g.Go(func() error { return t.readQueue(ctx, newTAPReader(conn, t.dev.vnet, &t.count), newInput()) })
+	}
+	return g.Wait()
+}
+
+func (t *TAP) readQueue(ctx context.Context, r *tapReader, in input) error {
+	for {
+		frames, err := r.readBatch()
+		switch {
+		case err == nil:
+			in.Input(time.Now(), frames)
+		case ctx.Err() != nil || errors.Is(err, os.ErrClosed) || t.closed.Load():
+			return nil
+		default:
+			return fmt.Errorf("%s: %w (%v)", t.cfg.Ifname, ErrDeviceGone, err)
+		}
+	}
+}
