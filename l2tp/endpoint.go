@@ -1,0 +1,286 @@
+package l2tp
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+)
+
+// Config is what an Endpoint needs to know. The zero value of a field stands
+// for its default.
+type Config struct {
+	HostName string // sent in Host Name; default "vhub"
+	// Secret, when not empty, is the tunnel secret: the tunnel is authenticated
+	// (section 5.1.1) and hidden AVPs can be read. Stock clients have none.
+	Secret      []byte
+	HelloEvery  time.Duration // a silent peer is asked; default 30 s, range 1 s to 10 min
+	MaxTunnels  int           // of one endpoint; default 4
+	MaxSessions int           // of one tunnel; default 16
+	Rand        io.Reader     // ids, challenges; crypto/rand.Reader in earnest
+}
+
+func (c Config) withDefaults() Config {
+	if c.HostName == "" {
+		c.HostName = "vhub"
+	}
+	if c.HelloEvery == 0 {
+		c.HelloEvery = 30 * time.Second
+	}
+	if c.MaxTunnels == 0 {
+		c.MaxTunnels = 4
+	}
+	if c.MaxSessions == 0 {
+		c.MaxSessions = 16
+	}
+	return c
+}
+
+// Out is what a call of an Endpoint brings about. Reset it and use it again.
+type Out struct {
+	Packets [][]byte // to send to the peer, in order; the receiver of Out owns the bytes
+	Events  []Event
+}
+
+// Reset empties Out and keeps its room.
+func (o *Out) Reset() { o.Packets, o.Events = o.Packets[:0], o.Events[:0] }
+
+// EventKind says what happened.
+type EventKind uint8
+
+// The events.
+const (
+	TunnelUp    EventKind = iota // the control connection is established
+	SessionUp                    // a session may carry PPP now
+	SessionDown                  // it may not any more; ids may be used again
+	TunnelDown                   // the control connection is gone, its sessions before it
+)
+
+// Event is something an Endpoint's owner must know.
+type Event struct {
+	Kind                 EventKind
+	Tunnel, Session      uint16 // ours: what the peer writes into its headers
+	PeerTunnel, PeerSess uint16 // the peer's: what we write
+	PeerHost, PeerVendor string // as the peer said
+	CallingNumber        string
+	Sequencing           bool   // the peer demands sequence numbers in data messages
+	Reason               string // TunnelDown, SessionDown: for people
+	ByPeer               bool   // TunnelDown, SessionDown: the peer asked for it
+}
+
+// Counters count what an Endpoint did not act on, by reason.
+type Counters struct {
+	BadHeader, UnknownTunnel, UnknownSession, Malformed, Duplicates, Refused uint64
+}
+
+// Endpoint is the L2TP side of one IPsec peer. It is pure: it does no I/O and
+// reads no clock. It is not for concurrent use.
+type Endpoint struct {
+	cfg      Config
+	tunnels  map[uint16]*tunnel // by our id
+	lac      bool               // we are the client
+	Counters Counters
+}
+
+// NewServer makes the endpoint of an LNS.
+func NewServer(cfg Config) *Endpoint {
+	return &Endpoint{cfg: cfg.withDefaults(), tunnels: map[uint16]*tunnel{}}
+}
+
+// NewClient makes the endpoint of a LAC that places calls; call Dial.
+func NewClient(cfg Config) *Endpoint {
+	return &Endpoint{cfg: cfg.withDefaults(), tunnels: map[uint16]*tunnel{}, lac: true}
+}
+
+// Dial opens a tunnel with the given id of our own (0: a random one) and then
+// one session in it. SessionUp follows, or TunnelDown.
+func (e *Endpoint) Dial(now time.Time, id uint16, out *Out) error {
+	if !e.lac {
+		return errors.New("l2tp: a server does not dial")
+	}
+	t, err := e.newTunnel(now, id)
+	if err != nil {
+		return err
+	}
+	t.state = waitReply
+	t.ch.send(0, t.hello(SCCRQ))
+	t.ch.flush(now, out)
+	return nil
+}
+
+// Receive takes a control message. Errors are for counting: each is "drop
+// this packet"; what else they bring about is in out.
+func (e *Endpoint) Receive(now time.Time, pkt []byte, out *Out) error {
+	h, body, err := ParseHeader(pkt)
+	if err != nil || !h.Control {
+		e.Counters.BadHeader++
+		return ErrHeader
+	}
+	t := e.tunnels[h.Tunnel]
+	if h.Tunnel == 0 {
+		if t, err = e.first(now, h, body, out); t == nil {
+			return err
+		}
+	}
+	if t == nil {
+		e.Counters.UnknownTunnel++
+		e.unknownTunnel(h, body, out)
+		return fmt.Errorf("control message for tunnel %d, which is not here", h.Tunnel)
+	}
+	t.receive(now, h, body, out)
+	if t.state == gone {
+		delete(e.tunnels, t.id)
+	}
+	return nil
+}
+
+// unknownTunnel answers a peer that speaks of a tunnel that a restart has
+// forgotten, so that it starts anew at once instead of at its own time-out.
+// The peer's tunnel id is unknown, so the StopCCN says 0 (section 4.4.3) and
+// names in Assigned Tunnel ID the one that is gone. It comes only to peers in
+// an SA, and is smaller than most questions; a StopCCN is not answered.
+func (e *Endpoint) unknownTunnel(h Header, body []byte, out *Out) {
+	if m, err := parseMessage(body, nil); len(body) == 0 || (err == nil && m.Type == StopCCN) {
+		return
+	}
+	stop := newMessage(StopCCN).uint16(avpAssignedTunnel, h.Tunnel).result(1, 0, "")
+	out.Packets = append(out.Packets, appendControl(nil, 0, 0, h.Nr, h.Ns+1, stop))
+}
+
+// first takes a message with tunnel id 0: an SCCRQ, or a StopCCN of a peer
+// that does not know our id yet.
+func (e *Endpoint) first(now time.Time, h Header, body []byte, out *Out) (*tunnel, error) {
+	m, err := parseMessage(body, e.cfg.Secret)
+	if err != nil {
+		e.Counters.Malformed++
+		return nil, err
+	}
+	if m.Type == StopCCN {
+		id, _ := m.uint16(avpAssignedTunnel)
+		for _, t := range e.tunnels {
+			if t.ch.peerTunnel == id || t.id == id {
+				return t, nil
+			}
+		}
+		return nil, nil
+	}
+	if m.Type != SCCRQ || e.lac {
+		e.Counters.Refused++
+		return nil, fmt.Errorf("%v with tunnel id 0", m.Type)
+	}
+	peer, ok := m.uint16(avpAssignedTunnel)
+	if !ok || peer == 0 {
+		e.Counters.Malformed++
+		return nil, fmt.Errorf("%w: SCCRQ without an Assigned Tunnel ID", ErrAVP)
+	}
+	for _, t := range e.tunnels {
+		if t.ch.peerTunnel != peer {
+			continue
+		}
+		if t.repeats(now, h, body) {
+			e.Counters.Duplicates++
+			t.ch.repeat(out)
+			return nil, nil
+		}
+		// A new SCCRQ with a known id by the same SA: the client has begun anew.
+		t.close("replaced: the client began anew", true, out)
+		delete(e.tunnels, t.id)
+		break
+	}
+	if len(e.tunnels) >= e.cfg.MaxTunnels {
+		e.Counters.Refused++
+		stop := newMessage(StopCCN).uint16(avpAssignedTunnel, 0).result(2, 4, "too many tunnels from this peer")
+		out.Packets = append(out.Packets, appendControl(nil, peer, 0, 0, h.Ns+1, stop))
+		return nil, errors.New("too many tunnels of one peer")
+	}
+	t, err := e.newTunnel(now, 0)
+	if err != nil {
+		return nil, err
+	}
+	t.ch.peerTunnel, t.firstBody, t.firstAt = peer, bytes.Clone(body), now
+	return t, nil
+}
+
+// newTunnel makes a tunnel with an id that is free.
+func (e *Endpoint) newTunnel(now time.Time, id uint16) (*tunnel, error) {
+	for id == 0 || e.tunnels[id] != nil {
+		var b [2]byte
+		if _, err := io.ReadFull(e.cfg.Rand, b[:]); err != nil {
+			return nil, fmt.Errorf("l2tp: no randomness: %w", err)
+		}
+		id = binary.BigEndian.Uint16(b[:])
+	}
+	t := &tunnel{e: e, id: id, ch: newChannel(now), sessions: map[uint16]*session{}}
+	e.tunnels[id] = t
+	return t, nil
+}
+
+// Advance does what is due: retransmissions, hellos, giving up.
+func (e *Endpoint) Advance(now time.Time, out *Out) {
+	for _, t := range e.sorted() {
+		t.advance(now, out)
+		if t.state == gone {
+			delete(e.tunnels, t.id)
+		}
+	}
+}
+
+// Deadline is when Advance has something to do next; zero for never.
+func (e *Endpoint) Deadline() (next time.Time) {
+	for _, t := range e.tunnels {
+		if d := t.deadline(); !d.IsZero() && (next.IsZero() || d.Before(next)) {
+			next = d
+		}
+	}
+	return next
+}
+
+// Hangup ends a session with a CDN that carries the text. code is the Result
+// Code of section 4.4.2: 2 general error, 3 administrative.
+func (e *Endpoint) Hangup(now time.Time, tunnel, session, code uint16, text string, out *Out) {
+	t := e.tunnels[tunnel]
+	if t == nil {
+		return
+	}
+	s := t.sessions[session]
+	if s == nil {
+		return
+	}
+	t.ch.send(s.peer, newMessage(CDN).result(code, 0, text).uint16(avpAssignedSession, s.id))
+	t.endSession(s, text, false, out)
+	t.ch.flush(now, out)
+}
+
+// Close ends all tunnels with a StopCCN that carries the text. The packets go
+// once; a peer that misses them finds out by its hello.
+func (e *Endpoint) Close(now time.Time, text string, out *Out) {
+	for _, t := range e.sorted() {
+		t.stop(now, 6, 0, text, out)
+		t.close(text, false, out)
+		delete(e.tunnels, t.id)
+	}
+}
+
+func (e *Endpoint) sorted() []*tunnel {
+	list := make([]*tunnel, 0, len(e.tunnels))
+	for _, t := range e.tunnels {
+		list = append(list, t)
+	}
+	slices.SortFunc(list, func(a, b *tunnel) int { return int(a.id) - int(b.id) })
+	return list
+}
+
+// Sessions is how many sessions are up.
+func (e *Endpoint) Sessions() (n int) {
+	for _, t := range e.tunnels {
+		for _, s := range t.sessions {
+			if s.up {
+				n++
+			}
+		}
+	}
+	return n
+}
