@@ -83,9 +83,6 @@ func (r *reader) checkIPsec(p *Port, s *IPsec, peer string, where func(string) P
 	if s.DPDInterval > 0 && s.DPDTimeout <= s.DPDInterval {
 		r.errorf(where("dpd_timeout"), "dpd_timeout %s must be longer than dpd_interval %s", durationText(s.DPDTimeout), durationText(s.DPDInterval))
 	}
-	if s.ESPLifetime > s.IKELifetime {
-		r.errorf(where("esp_lifetime"), "esp_lifetime %s is longer than ike_lifetime %s", durationText(s.ESPLifetime), durationText(s.IKELifetime))
-	}
 	if s.Legacy {
 		return
 	}
@@ -110,15 +107,15 @@ type claim struct {
 
 // check finds what hubs and ports claim twice.
 func (r *reader) check(c *Config) {
-	hubs, ifaces, peers := map[string]claim{}, map[string]claim{}, map[string]claim{}
+	hubs, ifaces, peers := map[string]Pos{}, map[string]claim{}, map[string]claim{}
 	for i := range c.Hubs {
 		h := &c.Hubs[i]
-		r.claim(hubs, h.Name, claim{fmt.Sprintf("the name %q", h.Name), fmt.Sprintf("hub %q", h.Name), h.Pos})
-		ports, bridges, stations := map[string]claim{}, map[string]claim{}, map[string]claim{}
+		r.name(hubs, h.Name, h.Pos, fmt.Sprintf("there are two hubs %q", h.Name))
+		ports, bridges, stations := map[string]Pos{}, map[string]claim{}, map[string]claim{}
 		for j := range h.Ports {
 			p := &h.Ports[j]
 			by := fmt.Sprintf("port %q of hub %q", p.Name, h.Name)
-			r.claim(ports, p.Name, claim{fmt.Sprintf("the name %q", p.Name), by, p.Pos})
+			r.name(ports, p.Name, p.Pos, fmt.Sprintf("hub %q has two ports %q", h.Name, p.Name))
 			for _, s := range p.StaticMACs {
 				r.claim(stations, s.String(), claim{"the static station " + s.String(), by, p.Pos})
 			}
@@ -183,6 +180,15 @@ func (r *reader) checkBridges(c *Config, ifaces map[string]claim) {
 			}
 		}
 	}
+}
+
+// name: a name is there once.
+func (r *reader) name(all map[string]Pos, name string, pos Pos, twice string) {
+	if first, ok := all[name]; ok {
+		r.errs = append(r.errs, &Error{Pos: pos, Also: []Pos{first}, Message: twice + "; give one another name"})
+		return
+	}
+	all[name] = pos
 }
 
 func (r *reader) claim(all map[string]claim, key string, c claim) {

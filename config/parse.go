@@ -99,8 +99,8 @@ func (r *reader) diagnostic(d *hcl.Diagnostic) {
 	if d.Subject != nil {
 		pos.Line = d.Subject.Start.Line
 	}
-	text := strings.Join(strings.Fields(d.Summary+": "+d.Detail), " ")
-	text = strings.TrimSuffix(text, ".")
+	detail, _, _ := strings.Cut(strings.Join(strings.Fields(d.Detail), " "), ". ")
+	text := strings.TrimSuffix(d.Summary+": "+detail, ".")
 	r.errorf(pos, "%s", strings.ToLower(text[:1])+text[1:])
 }
 
@@ -108,7 +108,11 @@ func (r *reader) config(body *hclsyntax.Body) *Config {
 	c := newConfig()
 	allowed := append([]string{"hub"}, Blocks()...)
 	for _, a := range inOrder(body.Attributes) {
-		r.errorf(r.at(a.SrcRange), "unknown key %q at the top of the file, where there are only blocks%s", a.Name, didYouMean(a.Name, allowed))
+		hint := didYouMean(a.Name, allowed)
+		if slices.Contains(allowed, a.Name) {
+			hint = fmt.Sprintf("; write %s { ... }", a.Name)
+		}
+		r.errorf(r.at(a.SrcRange), "unknown key %q at the top of the file, where there are only blocks%s", a.Name, hint)
 	}
 	seen := map[string]Pos{}
 	for _, b := range body.Blocks {
@@ -183,8 +187,11 @@ func (r *reader) port(b *hclsyntax.Block) *Port {
 	p.Pos = pos
 	where := fmt.Sprintf("port %q (kind %s)", name, kind)
 	r.noBlocks(b.Body, where)
+	before := len(r.errs)
 	given := r.attributes(b.Body, attrs, p, where)
-	r.checkPort(p, given)
+	if len(r.errs) == before { // else what follows may follow from that
+		r.checkPort(p, given)
+	}
 	return p
 }
 

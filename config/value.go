@@ -236,6 +236,11 @@ func (a *Attribute) setLiteral(ptr any, v cty.Value) error {
 	case kind == "":
 		return fmt.Errorf("want %s", want)
 	case kind != a.Type && (kind != "string" || a.Type == "bool" || a.Type == "number") && (kind != "number" || a.Type != "size"):
+		if kind == "string" {
+			s, kind = strconv.Quote(s), "text"
+		} else if kind == "bool" {
+			kind = "truth value"
+		}
 		return fmt.Errorf("%s is a %s; want %s", s, kind, want)
 	}
 	return a.setOne(ptr, s)
