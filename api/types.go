@@ -86,7 +86,7 @@ type Port struct {
 	Name string `json:"name"`
 	// Kind is tap, nic, etherip or l2tp.
 	Kind string `json:"kind"`
-	// State is up, waiting (it has an error and tries again) or off.
+	// State is up, down (the far end is not there), waiting (the device cannot be had; it tries again) or off (not enabled).
 	State string `json:"state"`
 	// Error is why it is not up.
 	Error string `json:"error,omitempty"`
@@ -117,6 +117,7 @@ type Port struct {
 // The states of a port.
 const (
 	StateUp      = "up"
+	StateDown    = "down"
 	StateWaiting = "waiting"
 	StateOff     = "off"
 )

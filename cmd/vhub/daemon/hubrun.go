@@ -1,0 +1,260 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"vhub/arp"
+	"vhub/config"
+	"vhub/hub"
+)
+
+// hubRun is one hub at work: the switch, its clock and its ports.
+type hubRun struct {
+	name string
+	log  *slog.Logger
+
+	mu        sync.RWMutex
+	hub       *hub.Hub     // replaced when a setting needs another table
+	past      hub.Counters // of the switches before this one
+	cfg       *config.Hub
+	ports     []*port // in the order in which they came
+	conflicts map[conflictKey]arp.Event
+
+	events chan hub.Event
+	lost   atomic.Uint64 // events that found the channel full
+	beat   atomic.Int64  // when Advance last ran (UnixNano), for the watchdog
+	quit   chan struct{}
+	wg     sync.WaitGroup
+}
+
+type conflictKey struct {
+	vlan uint16
+	ip   string
+}
+
+// advanceAtLeast is how long the clock of a hub waits at most.
+const advanceAtLeast = 250 * time.Millisecond
+
+// eventQueue is how many events of a hub may wait for the log.
+const eventQueue = 1024
+
+// startHub makes a hub without ports, and its clock.
+func startHub(cfg *config.Hub, log *slog.Logger) *hubRun {
+	h := &hubRun{name: cfg.Name, log: log.With("hub", cfg.Name), cfg: cfg, conflicts: map[conflictKey]arp.Event{},
+		events: make(chan hub.Event, eventQueue), quit: make(chan struct{})}
+	h.hub = hub.New(hubConfig(cfg, h.event))
+	h.beat.Store(time.Now().UnixNano())
+	h.wg.Go(h.clock)
+	h.wg.Go(h.tell)
+	return h
+}
+
+// hubConfig is what the configuration means for the switch.
+func hubConfig(cfg *config.Hub, event func(hub.Event)) hub.Config {
+	keep := cfg.ARPKeep
+	if keep == 0 {
+		keep = 10 * 365 * 24 * time.Hour // never
+	}
+	mode, _ := arp.ParseMode(cfg.ARP) // checked by config
+	return hub.Config{
+		Name: cfg.Name, MaxStations: cfg.MACLimit, Age: cfg.MACAge, EchoWindow: cfg.EchoWindow, CopyWindow: cfg.CopyWindow,
+		ForwardReserved: cfg.ForwardReserved, Event: event,
+		Neighbours: &arp.Config{Mode: mode, MaxNeighbours: cfg.ARPLimit, Age: cfg.ARPAge, Keep: keep, Idle: 2 * keep},
+	}
+}
+
+// clock calls Advance when it is due.
+func (h *hubRun) clock() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-h.quit:
+			return
+		case now := <-timer.C:
+			next := h.switchNow().Advance(now)
+			h.beat.Store(now.UnixNano())
+			timer.Reset(min(max(next.Sub(now), time.Millisecond), advanceAtLeast))
+		}
+	}
+}
+
+// event takes an event from a goroutine that moves frames: it never waits.
+func (h *hubRun) event(e hub.Event) {
+	select {
+	case h.events <- e:
+	default:
+		h.lost.Add(1)
+	}
+}
+
+// tell logs the hub's events, one line each.
+func (h *hubRun) tell() {
+	for {
+		select {
+		case <-h.quit:
+			return
+		case e := <-h.events:
+			h.logEvent(e)
+			if n := h.lost.Swap(0); n > 0 {
+				h.log.Warn("events came faster than they could be logged", "left_out", n)
+			}
+		}
+	}
+}
+
+func (h *hubRun) logEvent(e hub.Event) {
+	level := slog.LevelInfo
+	if e.Kind.Warning() || e.Neighbour != nil && e.Neighbour.Kind == arp.Conflict {
+		level = slog.LevelWarn
+	}
+	attrs := []any{"event", e.Kind.String()}
+	if e.Link != "" {
+		attrs = append(attrs, "port", e.Link)
+	}
+	if e.Other != "" {
+		attrs = append(attrs, "other_port", e.Other)
+	}
+	if !e.MAC.IsZero() {
+		attrs = append(attrs, "mac", e.MAC.String())
+	}
+	if e.VLAN != 0 {
+		attrs = append(attrs, "vlan", e.VLAN)
+	}
+	if n := e.Neighbour; n != nil {
+		attrs = append(attrs, "ip", n.IP.String())
+		h.noteConflict(n)
+	}
+	if e.Suppressed > 0 {
+		attrs = append(attrs, "left_out", e.Suppressed)
+	}
+	h.log.Log(context.Background(), level, e.Text, attrs...)
+}
+
+// noteConflict remembers who else claims an address, for "arp list".
+func (h *hubRun) noteConflict(e *arp.Event) {
+	key := conflictKey{e.VLAN, e.IP.String()}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch e.Kind {
+	case arp.Conflict:
+		if len(h.conflicts) < 1024 {
+			h.conflicts[key] = *e
+		}
+	case arp.Replaced:
+		delete(h.conflicts, key)
+	}
+}
+
+// conflictShown is how long a conflict is shown after it was last seen.
+const conflictShown = 15 * time.Minute
+
+// conflict returns the conflict about an address, if there was one lately.
+func (h *hubRun) conflict(now time.Time, vlan uint16, ip string) (arp.Event, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	e, ok := h.conflicts[conflictKey{vlan, ip}]
+	if ok && now.Sub(e.Time) > conflictShown {
+		delete(h.conflicts, conflictKey{vlan, ip})
+		return arp.Event{}, false
+	}
+	return e, ok
+}
+
+// config returns the hub's configuration now.
+func (h *hubRun) config() *config.Hub {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.cfg
+}
+
+// switchNow returns the switch that is at work now.
+func (h *hubRun) switchNow() *hub.Hub {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.hub
+}
+
+// reconfigure puts other settings of the hub to work. The ARP mode changes
+// under way; for others the switch is made anew, and the ports, whose devices
+// are closed and opened for it, are away for a moment.
+func (h *hubRun) reconfigure(ctx context.Context, cfg *config.Hub, changed []string) {
+	if len(changed) == 1 && changed[0] == "arp" {
+		mode, _ := arp.ParseMode(cfg.ARP) // checked by config
+		h.switchNow().Neighbours().SetMode(mode)
+		h.mu.Lock()
+		h.cfg = cfg
+		h.mu.Unlock()
+		return
+	}
+	ports := h.all()
+	var wg sync.WaitGroup
+	for _, p := range ports {
+		wg.Go(p.stop)
+	}
+	wg.Wait()
+	h.mu.Lock()
+	h.past = addCounters(h.past, h.hub.Status().Counters)
+	h.cfg, h.hub = cfg, hub.New(hubConfig(cfg, h.event))
+	h.mu.Unlock()
+	for _, p := range ports {
+		_ = p.start(ctx, lenient)
+	}
+}
+
+// all returns the ports now.
+func (h *hubRun) all() []*port {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return slices.Clone(h.ports)
+}
+
+// port finds a port by name; nil when there is none.
+func (h *hubRun) port(name string) *port {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	for _, p := range h.ports {
+		if p.name == name {
+			return p
+		}
+	}
+	return nil
+}
+
+func (h *hubRun) add(p *port) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ports = append(h.ports, p)
+}
+
+func (h *hubRun) remove(p *port) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ports = slices.DeleteFunc(h.ports, func(x *port) bool { return x == p })
+}
+
+// stop closes all ports at once, then the clock.
+func (h *hubRun) stop() {
+	var wg sync.WaitGroup
+	for _, p := range h.all() {
+		wg.Go(p.stop)
+	}
+	wg.Wait()
+	close(h.quit)
+	h.wg.Wait()
+}
+
+// order brings the ports into the order of the configuration.
+func (h *hubRun) order(cfg *config.Hub) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	place := func(p *port) int {
+		return slices.IndexFunc(cfg.Ports, func(c config.Port) bool { return c.Name == p.name })
+	}
+	slices.SortStableFunc(h.ports, func(a, b *port) int { return place(a) - place(b) })
+}

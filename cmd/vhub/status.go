@@ -1,0 +1,95 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"vhub/api"
+	"vhub/cmd/vhub/text"
+)
+
+func (a *app) statusCommand() *cobra.Command {
+	return a.watchFlag(&cobra.Command{Use: "status", Short: "the daemon, its hubs and ports at one look", Args: cobra.NoArgs,
+		Long:    "What runs, since when, with which configuration, and the state of every port.",
+		Example: "  vhub status\n  vhub status --watch\n  vhub -o json status", ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return read(a, c, api.GetStatus, api.None{}, writeStatus)
+		}})
+}
+
+func writeStatus(w io.Writer, s api.Status) error {
+	fmt.Fprintf(w, "vhub %s, pid %d, up %s\n", s.Version.Version, s.PID, text.Seconds(s.UptimeSeconds))
+	confirm := ""
+	if s.Confirm != nil {
+		confirm = confirmText(s.Confirm)
+	}
+	if err := text.Pairs(w, "  ", []text.Pair{
+		{Name: "configuration", Value: fmt.Sprintf("%s, revision %d", s.ConfigFile, s.Revision)},
+		{Name: "unconfirmed", Value: confirm},
+		{Name: "state", Value: s.StateDir},
+		{Name: "socket", Value: s.Socket},
+		{Name: "memory", Value: text.Bytes(s.MemoryBytes)},
+	}); err != nil {
+		return err
+	}
+	for _, h := range s.Hubs {
+		fmt.Fprintf(w, "\nhub %s: %s, %s, arp %s\n", h.Name, text.Plural(h.MACs, "station"), text.Plural(h.Neighbors, "neighbour"), h.ARP)
+		if err := writePorts(w, h.Ports, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func confirmText(c *api.Confirm) string {
+	return fmt.Sprintf("goes back to revision %d in %s unless confirmed: vhub config confirm", c.BackTo, text.Age(time.Until(c.Deadline)))
+}
+
+func (a *app) eventsCommand() *cobra.Command {
+	var noFollow bool
+	var since time.Duration
+	var req api.EventsRequest
+	c := &cobra.Command{Use: "events", Short: "what happens, as it happens", Args: cobra.NoArgs,
+		Long: `Shows the last events and goes on with new ones until Ctrl-C: ports that come and
+go, stations that move, echoes and storms, addresses claimed twice, changes of the
+configuration and who made them. With -o json, one JSON object a line.`,
+		Example: "  vhub events\n  vhub events --since 10m --no-follow\n  vhub events --port lan -o json", ValidArgsFunction: cobra.NoFileCompletions}
+	c.Flags().IntVarP(&req.Last, "last", "n", 10, "begin with the last `N` events")
+	c.Flags().DurationVar(&since, "since", 0, "begin with the events of this `TIME` (10m, 2h) instead")
+	c.Flags().StringVar(&req.Port, "port", "", "only events of this `PORT`")
+	c.Flags().BoolVar(&noFollow, "no-follow", false, "end after what is remembered")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		req.Hub, req.Follow, req.SinceSeconds = a.hub, !noFollow, since.Seconds()
+		client := a.client()
+		defer client.Close()
+		return api.Follow(c.Context(), client, api.WatchEvents, req, a.writeEvent)
+	}
+	return c
+}
+
+// writeEvent writes one event as a line, of JSON or of text.
+func (a *app) writeEvent(e api.Event) error {
+	if a.output == "json" {
+		return writeJSONLine(a.out, e)
+	}
+	place := strings.Trim(e.Hub+"/"+e.Port, "/")
+	if place != "" {
+		place += ": "
+	}
+	var detail strings.Builder
+	for _, k := range slices.Sorted(maps.Keys(e.Detail)) {
+		v := e.Detail[k]
+		if strings.ContainsAny(v, " \"=\t\n") {
+			v = fmt.Sprintf("%q", v)
+		}
+		fmt.Fprintf(&detail, " %s=%s", k, v)
+	}
+	_, err := fmt.Fprintf(a.out, "%s %-5s %s%s%s\n", text.When(e.Time), e.Level, place, e.Message, detail.String())
+	return err
+}
