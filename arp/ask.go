@@ -59,7 +59,7 @@ func (s *Segment) question(now time.Time, link Link, m *message, frame []byte, o
 	case n != nil && (n.link == link || n.mac == m.claimMAC):
 		return Forward // the station hears the question without help, or is the asker
 	case n == nil || !n.known() || n.rival != nil && n.rival.open || !s.allowed(link, n.link):
-		if n != nil && s.allowed(link, n.link) && n.link != 0 {
+		if n != nil && !n.known() && s.allowed(link, n.link) {
 			out.copyTo(n.link, n.mac, frame) // where it was last, or is leased: that leg may lose the flooded one
 		}
 		s.pass(now, link, m, target, frame)

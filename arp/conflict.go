@@ -127,7 +127,7 @@ func (s *Segment) contestPassive(now time.Time, n *neighbour, link Link, m *mess
 		mac, l := n.mac, n.link
 		s.place(n, m.claimMAC, link)
 		s.report(now, n, mac, l)
-		n.former, n.formerAt = mac, now
+		n.former = eth.Addr{}
 		return
 	}
 	if n.reportedOf == m.claimMAC && now.Sub(n.reported) < formerTime {
