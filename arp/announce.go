@@ -102,7 +102,7 @@ func (s *Segment) company(n *neighbour) []key {
 	var list []*neighbour
 	for _, x := range s.table {
 		if x != n && x.vlan == n.vlan && x.ip.Is4() == n.ip.Is4() && x.ip.IsLinkLocalUnicast() == n.ip.IsLinkLocalUnicast() &&
-			x.alive() && x.mac != n.mac && s.allowed(n.link, x.link) {
+			x.alive() && s.apart(n, x) {
 			list = append(list, x)
 		}
 	}
@@ -130,7 +130,7 @@ func (s *Segment) introduceNext(now time.Time, i *introduction, out *Out) {
 	for range min(introduceBatch, len(i.others)) {
 		x := s.table[i.others[0]]
 		i.others = i.others[1:]
-		if x != nil && x.alive() && n.alive() && s.allowed(n.link, x.link) {
+		if x != nil && x.alive() && n.alive() && s.apart(n, x) {
 			s.introduceTo(out, n, x)
 			s.introduceTo(out, x, n)
 		}

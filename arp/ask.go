@@ -56,7 +56,7 @@ func (s *Segment) question(now time.Time, link Link, m *message, frame []byte, o
 	switch {
 	case !s.helping() || !m.dst.IsGroup():
 		return Forward
-	case n != nil && (n.link == link || n.mac == m.claimMAC):
+	case n != nil && (n.link == link || n.mac == m.claimMAC || n.mac == m.src):
 		return Forward // the station hears the question without help, or is the asker
 	case n == nil || !n.known() || n.rival != nil && n.rival.open || !s.allowed(link, n.link):
 		if n != nil && !n.known() && s.allowed(link, n.link) {
@@ -187,7 +187,7 @@ func (s *Segment) unanswered(now time.Time, q *pending, out *Out) {
 		if last = 4; q.step == 1 || q.step == 3 {
 			s.flood(now, q, out)
 		}
-	case q.how == redirected && q.step == 1 && n != nil && n.known() && s.allowed(q.link, n.link):
+	case q.how == redirected && q.step == 1 && n != nil && n.known() && n.mac != q.mac && n.mac != eth.Source(q.frame) && s.allowed(q.link, n.link):
 		s.stats.Repeated++
 		out.copyTo(n.link, n.mac, q.frame)
 	case q.how == redirected && q.step <= 2:
@@ -224,7 +224,7 @@ func (s *Segment) flood(now time.Time, q *pending, out *Out) {
 func (s *Segment) answered(now time.Time, m *message, frame []byte, out *Out) {
 	n := s.table[key{m.vlan, m.claimIP}]
 	for _, q := range slices.Clone(s.questions[key{m.vlan, m.claimIP}]) {
-		if m.dst != q.mac && !m.dst.IsGroup() || m.claimMAC == q.mac {
+		if m.dst != q.mac && !m.dst.IsGroup() || m.claimMAC == q.mac || m.src == q.mac {
 			continue
 		}
 		if m.dst.IsGroup() && s.helping() && n != nil && s.allowed(n.link, q.link) {

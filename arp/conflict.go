@@ -89,7 +89,11 @@ func (s *Segment) challenge(now time.Time, n *neighbour, out *Out) {
 		s.closeRival(n)
 		return
 	}
-	if r.tries == ownerTries || now.Before(n.probing) {
+	if now.Before(n.probing) { // the owner probes for the address itself; a probe of ours would be a conflict to it
+		s.timers.set(&r.timer, n.probing)
+		return
+	}
+	if r.tries == ownerTries {
 		s.replace(now, n, r.mac, r.link, nil, out)
 		return
 	}

@@ -22,7 +22,7 @@ type pair struct {
 
 const (
 	probeTries = 4  // unanswered probes, each after twice the time, until a station is silent
-	askEvery   = 12 // every so many refreshes, one that also makes an entry where there is none
+	askRounds  = 12 // every so many refreshes, one that also makes an entry where there is none
 )
 
 // interval is the time between two probes of a station that answers.
@@ -97,7 +97,7 @@ func (s *Segment) probe(n *neighbour, out *Out) {
 // target. Both will have a cache entry for the other, and both are kept: one of
 // them may be on a leg that loses questions.
 func (s *Segment) talk(now time.Time, user, target *neighbour, unicast bool) bool {
-	if user == target || user.ip.Is4() != target.ip.Is4() || !s.allowed(user.link, target.link) {
+	if user.ip.Is4() != target.ip.Is4() || !s.apart(user, target) {
 		return false
 	}
 	if p := s.pair(now, user, target); p != nil && unicast {
@@ -171,9 +171,9 @@ func (s *Segment) keep(now time.Time, p *pair, out *Out) {
 		s.dropPair(p)
 		return
 	}
-	if s.helping() && p.target.alive() && p.user.alive() && s.allowed(p.user.link, p.target.link) {
+	if s.helping() && p.target.alive() && p.user.alive() && s.apart(p.user, p.target) {
 		p.rounds++
-		if p.rounds%askEvery == 0 {
+		if p.rounds%askRounds == 0 {
 			s.introduceTo(out, p.user, p.target)
 		}
 		s.refresh(out, p)
@@ -211,7 +211,7 @@ func (s *Segment) refreshUsers(now time.Time, n *neighbour, out *Out) {
 		return
 	}
 	for _, user := range sortedKeys(n.usedBy) {
-		if p := n.usedBy[user]; user.alive() && s.allowed(user.link, n.link) {
+		if p := n.usedBy[user]; user.alive() && s.apart(user, n) {
 			s.refresh(out, p)
 			s.timers.set(&p.timer, now.Add(s.cfg.Keep))
 		}

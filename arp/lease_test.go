@@ -78,3 +78,36 @@ func TestLeaseNotHeard(t *testing.T) {
 		t.Error("still there")
 	}
 }
+
+func TestRequestsAreBounded(t *testing.T) {
+	s := tell(t, Config{Mode: Assist})
+	ask := func(i int) {
+		mac := eth.Addr{2, 1, 0, 0, byte(i >> 8), byte(i)}
+		s.seg.Receive(s.now, 1, dhcp(false, mac, eth.Broadcast, mac, 1, netip.Addr{}, 53, 1, 3), &s.out)
+	}
+	for i := range 1000 {
+		ask(i)
+	}
+	if n := len(s.seg.requests); n != maxRequests {
+		t.Errorf("%d requests kept", n)
+	}
+	s.now = s.now.Add(2 * requestTime)
+	ask(5000)
+	if n := len(s.seg.requests); n != 1 {
+		t.Errorf("%d requests kept after their time", n)
+	}
+	s.seg.LinkDown(s.now, 1)
+	if n := len(s.seg.requests); n != 0 {
+		t.Errorf("%d requests of a link that is gone", n)
+	}
+}
+
+func TestDecline(t *testing.T) {
+	s := tell(t, Config{Mode: Assist})
+	s.gets("a client asks", 3, dhcp(false, m(7), eth.Broadcast, m(7), 42, netip.Addr{}, 53, 1, 3), Forward)
+	s.gets("and is given an address", 1, dhcp(true, m(1), m(7), m(7), 42, ip4(77), 53, 1, 5), Forward)
+	s.gets("which it finds in use", 3, dhcp(false, m(7), eth.Broadcast, m(7), 43, netip.Addr{}, 53, 1, 4, 50, 4, 10, 0, 0, 77), Forward)
+	if l := s.seg.List(s.now); len(l) != 0 {
+		t.Errorf("left: %+v", l)
+	}
+}

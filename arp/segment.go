@@ -278,6 +278,10 @@ func (s *Segment) allowed(a, b Link) bool {
 	return a != b && (s.cfg.Allowed == nil || s.cfg.Allowed(a, b) && s.cfg.Allowed(b, a))
 }
 
+// apart tells whether two neighbours are stations that may talk, behind
+// different links.
+func (s *Segment) apart(a, b *neighbour) bool { return a.mac != b.mac && s.allowed(a.link, b.link) }
+
 func (s *Segment) event(e Event) {
 	if s.cfg.Event != nil {
 		s.events = append(s.events, e)

@@ -536,3 +536,101 @@ func TestPairsEnd(t *testing.T) {
 		t.Errorf("the direction that was never heard asking was given up: %+v", l)
 	}
 }
+
+func TestRivalWhileOwnerProbes(t *testing.T) {
+	s := tell(t, Config{Mode: Assist})
+	s.gets("station 1 has 10.0.0.1", 1, gratuitous(1, 1), Forward)
+	s.gets("its line was down: it probes for its address again", 1, probeFor(1, 1), Forward)
+	s.gets("another claims the address: the hub must not probe the owner now", 2, gratuitous(2, 1), Forward)
+	s.waits("so it waits", 9*time.Second)
+	s.gets("the owner announces itself: it is a conflict", 1, gratuitous(1, 1), Forward)
+	s.wantEvents("told", "conflict 10.0.0.1 m1@1 m2@2")
+}
+
+func TestOldestConversationGivesWay(t *testing.T) {
+	s := tell(t, Config{Mode: Assist, MaxUses: 2})
+	for i := byte(1); i <= 4; i++ {
+		s.gets("stations", Link(i), gratuitous(i, i), Forward)
+	}
+	for i := byte(2); i <= 4; i++ {
+		s.now = s.now.Add(time.Millisecond)
+		s.gets("1 talks with all", 1, unicast(1, i), Forward)
+	}
+	users := map[netip.Addr]int{}
+	for _, n := range s.seg.List(s.now) {
+		users[n.IP] = n.Users
+	}
+	if users[ip4(1)] != 3 || users[ip4(2)] != 0 || users[ip4(3)] != 1 || users[ip4(4)] != 1 {
+		t.Errorf("users %v", users)
+	}
+}
+
+func TestHubsOwnAddress(t *testing.T) {
+	s := tell(t, Config{Mode: Assist})
+	hub := eth.Addr{2, 0, 0, 0, 0, 99}
+	for _, ip := range []netip.Addr{ip4(99), ip6(99)} {
+		if err := s.seg.SetStatic(s.now, 0, ip, hub, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.gets("an address of the hub itself is answered in every mode that helps", 1, request(1, 99), Handled,
+		"to 1: m99>m1 10.0.0.99 is-at m99 for 10.0.0.1")
+	s.gets("and defended against a probe", 1, probeFor(1, 99), Handled,
+		"to 1: m99>m1 10.0.0.99 is-at m99 for 0.0.0.0")
+	s.gets("in IPv6 to all nodes", 1, eth.AppendNS(nil, 0, eth.Addr{}, m(1), netip.IPv6Unspecified(), ip6(99)), Handled,
+		"to 1: m99>group fd00::63>ff02::1 na fd00::63 is-at m99 flags 20")
+}
+
+// router builds a router advertisement or solicitation with a source
+// link-layer address and other options.
+func router(typ byte, from byte, options ...byte) []byte {
+	f := eth.AppendNS(nil, 0, m(1), m(from), ip6(from), ip6(1)) // for its headers
+	f = f[:54]
+	body := append([]byte{typ, 0, 0, 0, 64, 0, 0, 30}, make([]byte, 8)...)
+	if typ == eth.NDRouterSolicit {
+		body = body[:8]
+	}
+	f = append(append(f, body...), append([]byte{1, 1, 2, 0, 0, 0, 0, from}, options...)...)
+	n := len(f) - 54
+	f[18], f[19] = byte(n>>8), byte(n)
+	sum := ^eth.Sum(f[54:], eth.PseudoSum(f[22:38], f[38:54], eth.ProtoICMPv6, n))
+	binary.BigEndian.PutUint16(f[56:], sum)
+	return f
+}
+
+func TestRouters(t *testing.T) {
+	s := tell(t, Config{Mode: Proxy})
+	s.gets("a router advertises itself", 2, router(eth.NDRouterAdvert, 2, 5, 1, 0, 0, 0, 0, 5, 0xdc), Forward)
+	if n, ok := s.neighbour(0, ip6(2)); !ok || !n.Router || n.Source != FromND {
+		t.Errorf("neighbour %+v", n)
+	}
+	s.gets("a host looks for routers", 1, router(eth.NDRouterSolicit, 1), Forward)
+	if n, ok := s.neighbour(0, ip6(1)); !ok || n.Router {
+		t.Errorf("neighbour %+v", n)
+	}
+	s.gets("the router stops being one", 2, eth.AppendNA(nil, 0, eth.Addr{}, m(2), netip.Addr{}, ip6(2), eth.NAFlagOverride), Forward)
+	if n, _ := s.neighbour(0, ip6(2)); n.Router {
+		t.Errorf("neighbour %+v", n)
+	}
+	secure := router(eth.NDRouterSolicit, 2, optCGA, 1, 0, 0, 0, 0, 0, 0)
+	if p, bad := parse(secure); bad || !p.signed {
+		t.Errorf("SEND not seen: %+v", p)
+	}
+}
+
+func TestNames(t *testing.T) {
+	for _, x := range []Mode{Relay, Assist, Proxy} {
+		b, _ := x.MarshalText()
+		var y Mode
+		if err := y.UnmarshalText(b); err != nil || x != y {
+			t.Errorf("%v became %v, %v", x, y, err)
+		}
+	}
+	if _, err := ParseMode("on"); err == nil || !strings.Contains(err.Error(), "relay, assist or proxy") {
+		t.Errorf("error %v", err)
+	}
+	got := fmt.Sprint(FromARP, FromND, FromDHCP, FromStatic, Conflict, Replaced, Moved, Silent, Full, Mode(9), EventKind(9))
+	if got != "arp nd dhcp static conflict replaced moved silent full mode(9) event(9)" {
+		t.Error(got)
+	}
+}
