@@ -112,3 +112,33 @@ func TestKeeperIsQuiet(t *testing.T) {
 		t.Errorf("%d conversations among hosts that never talked", got)
 	}
 }
+
+// TestUsualTimes is the same with the times that Linux and the hub have by
+// default, for longer than PairAge.
+func TestUsualTimes(t *testing.T) {
+	for _, mode := range []Mode{Assist, Proxy} {
+		for _, ucast := range []int{0, 3} {
+			l := newLab(t, Config{Mode: mode})
+			lossy, good := l.addLeg(0), l.addLeg(0)
+			a, b := l.addHost(lossy, 1, false), l.addHost(good, 2, false)
+			for _, h := range []*host{a, b} {
+				h.reachable, h.delay, h.retrans, h.ucast = 30*time.Second, 5*time.Second, time.Second, ucast
+			}
+			tick, stall := 0, time.Duration(0)
+			each := func() {
+				if tick++; tick%200 == 0 {
+					a.say(b.ip)
+					b.say(a.ip)
+				}
+				stall = max(stall, l.now.Sub(b.received[a.ip]), l.now.Sub(a.received[b.ip]))
+			}
+			l.run(10*time.Second, func() { each(); stall = 0 })
+			lossy.loss = 1
+			a.failures, b.failures = 0, 0
+			l.run(25*time.Minute, each)
+			if a.failures+b.failures > 0 || stall > time.Second {
+				t.Errorf("%v, %d unicast probes: %d failures, longest stall %v", mode, ucast, a.failures+b.failures, stall)
+			}
+		}
+	}
+}
