@@ -63,10 +63,9 @@ Linux bridge (tap), a network interface (nic), another site (etherip).`,
   vhub port add tap lan --bridge br0                     # this host's LAN joins
   vhub port add etherip office --peer 203.0.113.7 --plain
   vhub port list`,
-		SilenceErrors:              true,
-		SilenceUsage:               true,
-		SuggestionsMinimumDistance: 2,
-		CompletionOptions:          cobra.CompletionOptions{DisableDefaultCmd: true},
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
 	root.SetIn(a.in)
 	root.SetOut(a.out)
@@ -93,13 +92,19 @@ Linux bridge (tap), a network interface (nic), another site (etherip).`,
 	add("other", a.completionCommand(root), a.versionCommand())
 	root.AddCommand(a.docsCommand(root))
 	root.SetHelpCommandGroupID("other")
+	root.InitDefaultHelpCmd()
 	tidy(root)
+	if help, _, err := root.Find([]string{"help"}); err == nil {
+		help.Short, help.Args = "help about any command", cobra.ArbitraryArgs
+	}
+	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1))
 	return root
 }
 
 // tidy makes every command treat wrong arguments the same way.
 func tidy(c *cobra.Command) {
 	c.DisableFlagsInUseLine = true
+	c.SuggestionsMinimumDistance = 2
 	c.Flags().SortFlags = false
 	switch check := c.Args; {
 	case c.HasSubCommands() && !c.Runnable():
@@ -146,7 +151,7 @@ func argsProblem(c *cobra.Command, args []string) string {
 	if len(args) < len(want) {
 		return "no " + strings.Join(want[len(args):], " and no ") + " is given"
 	}
-	return fmt.Sprintf("too many arguments (%q)", strings.Join(args[min(len(args), max(len(want), 1)):], " "))
+	return fmt.Sprintf("too many arguments (%s)", strings.Join(args, " "))
 }
 
 // commandName is the command's path without the program's name.

@@ -151,7 +151,11 @@ func (d *Daemon) confirmLoop(ctx context.Context) error {
 func (d *Daemon) goBack(now time.Time, cancel bool) (*config.Proposal, error) {
 	d.changing.Lock()
 	defer d.changing.Unlock()
-	p, err := d.store.Advance(now, cancel)
+	take := d.store.Advance
+	if cancel {
+		take = d.store.GoBack
+	}
+	p, err := take(now)
 	if err != nil {
 		d.log.Error("a change that was not confirmed cannot be taken back; it is tried again", "error", oneLine(err))
 		return nil, failed(err)

@@ -269,7 +269,7 @@ func linkConfig(cfg *config.Port, dev device) hub.LinkConfig {
 	}
 	return hub.LinkConfig{
 		Name: cfg.Name, Kind: cfg.Kind, Suppress: cfg.Suppress, Isolate: cfg.Isolate, Group: cfg.Group, Segment: segment,
-		MaxStations: cfg.MaxMACs, MaxFrame: dev.maxFrame(),
+		MaxStations: cfg.MaxMACs, DropUnlearned: true, MaxFrame: dev.maxFrame(),
 		Storm: hub.StormConfig{Broadcast: cfg.BroadcastLimit, Multicast: cfg.MulticastLimit, Unknown: cfg.UnknownLimit},
 	}
 }

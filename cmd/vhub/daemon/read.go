@@ -190,7 +190,7 @@ func (d *Daemon) registerTables(s *api.Server) {
 		if err != nil {
 			return api.Flushed{}, err
 		}
-		n := h.switchNow().FlushStations(match)
+		n := h.switchNow().FlushStations(time.Now(), match)
 		h.log.Info("stations were flushed", "count", n, "who", api.WhoFrom(ctx).String())
 		return api.Flushed{Flushed: n}, nil
 	})

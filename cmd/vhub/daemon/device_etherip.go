@@ -1,0 +1,77 @@
+package daemon
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"reflect"
+
+	"vhub/api"
+	"vhub/bridge"
+	"vhub/config"
+	"vhub/etherip"
+)
+
+// plain is an etherip.Plain as a device.
+type plain struct {
+	*etherip.Plain
+	cfg *config.EtherIP
+}
+
+func openEtherIP(_ string, cfg *config.Port, log *slog.Logger) (device, error) {
+	if !cfg.EtherIP.Plain {
+		return nil, api.Errorf(api.CodeFailed, "%s: EtherIP in IPsec is not in this version", describe(cfg)).WithHint("add --plain for EtherIP without encryption")
+	}
+	c, err := plainConfig(cfg)
+	if err != nil {
+		return nil, err
+	}
+	p, err := etherip.OpenPlain(c, log)
+	if errors.Is(err, os.ErrPermission) {
+		return nil, fmt.Errorf("%s: %w (for raw sockets: CAP_NET_RAW)", describe(cfg), bridge.ErrRights)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return plain{p, cfg.EtherIP}, nil
+}
+
+func plainConfig(cfg *config.Port) (etherip.PlainConfig, error) {
+	c := cfg.EtherIP
+	out := etherip.PlainConfig{
+		Config: etherip.Config{Name: cfg.Name, DF: c.DF, PreFragment: c.PreFragment, NoClamp: !c.MSSClamp},
+		Local:  c.Local, PathMTU: c.PathMTU,
+	}
+	if err := out.Header.UnmarshalText([]byte(c.Header)); err != nil {
+		return out, err
+	}
+	var err error
+	if out.Peer, err = netip.ParseAddr(c.Peer); err != nil {
+		return out, fmt.Errorf("%s: peer %q is not an IP address", describe(cfg), c.Peer)
+	}
+	return out, nil
+}
+
+// reconfigure: everything about a peer needs the socket anew; a change of what
+// only the hub looks at does not.
+func (p plain) reconfigure(cfg *config.Port) error {
+	if reflect.DeepEqual(p.cfg, cfg.EtherIP) {
+		return nil
+	}
+	return errRemake
+}
+
+func (p plain) segment() string { return "" }
+
+func (p plain) maxFrame() int { return 0 }
+
+func (p plain) where() string { return p.cfg.Peer }
+
+func (p plain) detail() json.RawMessage { return detailOf(p.Status()) }
+
+func (p plain) notes() []string {
+	return []string{"plain EtherIP is neither encrypted nor authenticated: only for networks where nobody else can send from the peer's address"}
+}
