@@ -83,16 +83,22 @@ func removed(old, new *Hub) []Change {
 func changed(attrs []*Attribute, old, new any) []string {
 	var l []string
 	for _, a := range attrs {
-		x, y := a.bind(old), a.bind(new)
-		if (x == nil) != (y == nil) || x != nil && !slices.Equal(a.texts(x), a.texts(y)) {
+		if !slices.Equal(a.texts(a.bind(old)), a.texts(a.bind(new))) {
 			l = append(l, a.Name)
 		}
 	}
 	return l
 }
 
-// texts is the value as comparable text: an item for each of a list.
+// texts is the value as comparable text: an item for each of a list. What a
+// target does not have is at its default.
 func (a *Attribute) texts(ptr any) []string {
+	if ptr == nil {
+		if a.List {
+			return nil
+		}
+		return []string{a.Default}
+	}
 	if a.List {
 		return listText(ptr)
 	}

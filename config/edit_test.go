@@ -93,7 +93,7 @@ func TestEdits(t *testing.T) {
 		{"a needed key unset", "hub \"a\" {\n  port \"nic\" \"x\" {\n    interface = \"eth1\"\n  }\n}\n", SetPort("", "x", nil, []string{"interface"}), `!port "x" (kind nic) needs interface, like interface = "eth1"`},
 		{"set and unset", defaultSource, SetPort("", "lan", Values{"mtu": "1400"}, []string{"mtu"}), "!mtu: both set and unset"},
 		{"a peer that does not parse", defaultSource, AddPort("", "etherip", "x", Values{"peer": "1.2.3.444", "plain": "true"}), `!peer: "1.2.3.444" is neither an IP address nor a host name`},
-		{"a duplicate peer", design, AddPort("", "etherip", "x", Values{"peer": "203.0.113.7", "plain": "true"}), `!port "x" of hub "default" has the plain peer 203.0.113.7, and port "office" of hub "default" has it already`},
+		{"a duplicate peer", exampleFile, AddPort("", "etherip", "x", Values{"peer": "203.0.113.7", "plain": "true"}), `!port "x" of hub "default" has the plain peer 203.0.113.7, and port "office" of hub "default" has it already`},
 		{"a name that is none", defaultSource, AddPort("", "tap", "a b", nil), `!port "a b" is not a name: want 1 to 32 letters, digits, - _ . beginning with a letter or digit`},
 		{"a file that is broken", "hub {", AddHub("x", nil), "!vhub.hcl:1: "},
 	} {

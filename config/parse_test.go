@@ -32,21 +32,6 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
-const design = `hub "default" {
-  arp = "assist"
-
-  port "tap" "lan" { bridge = "br0" }
-
-  port "etherip" "office" {
-    peer  = "203.0.113.7"
-    plain = true
-  }
-  port "etherip" "ix" {
-    peer_id  = "keyid:ix2015"
-    key_file = "ix.psk"
-  }
-}
-`
 
 func mustParse(t testing.TB, src string) *Config {
 	t.Helper()
@@ -58,7 +43,7 @@ func mustParse(t testing.TB, src string) *Config {
 }
 
 func TestParseDesign(t *testing.T) {
-	c := mustParse(t, design)
+	c := mustParse(t, exampleFile)
 	h := c.Hub("default")
 	if len(c.Hubs) != 1 || h == nil || len(h.Ports) != 3 {
 		t.Fatalf("got %d hubs, %+v", len(c.Hubs), h)
@@ -190,7 +175,7 @@ func TestWildFiles(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	f.Add([]byte(design))
+	f.Add([]byte(exampleFile))
 	f.Add([]byte(defaultSource))
 	f.Add([]byte("hub \"a\" { port \"nic\" \"b\" { interface = <<X\neth0\nX\n } }"))
 	f.Add([]byte("log { level = \"${1}\" }\nipsec { listen = [1, null, \"::1\"] }"))

@@ -106,6 +106,8 @@ func durationText(d time.Duration) string {
 		return fmt.Sprintf("%ds", d/time.Second)
 	case d%time.Millisecond == 0:
 		return fmt.Sprintf("%dms", d/time.Millisecond)
+	case d%time.Microsecond == 0:
+		return fmt.Sprintf("%dus", d/time.Microsecond)
 	}
 	return d.String()
 }
