@@ -11,6 +11,7 @@ type Reason uint8
 const (
 	Runt           Reason = iota // in: shorter than an Ethernet header, or cut in its tag
 	Oversize                     // in: longer than the link's MaxFrame
+	BadOffload                   // in: what its Offload says cannot be (segment size, headers, checksum)
 	BadSource                    // in: source is a group address or zero (802 section 8.2)
 	OwnSource                    // in: claims to come from the hub itself
 	Echo                         // in: the hub sent this frame out here and it came back
@@ -38,6 +39,7 @@ const (
 var reasonNames = [numReasons]struct{ name, text string }{
 	Runt:           {"runt", "shorter than an Ethernet header"},
 	Oversize:       {"oversize", "longer than this port takes"},
+	BadOffload:     {"bad-offload", "segmentation or checksum offload that does not fit the frame"},
 	BadSource:      {"bad-source", "source address is a group address or zero"},
 	OwnSource:      {"own-source", "claims to come from the hub itself"},
 	Echo:           {"echo", "sent out by the hub and handed back by the wire"},

@@ -1,0 +1,238 @@
+package hub
+
+import (
+	"time"
+
+	"vhub/eth"
+)
+
+// suppressor tells echoes and copies from frames that are new.
+//
+//   - Echo: the frame was accepted from another link (or made by the hub) within
+//     the echo window. The hub sent it out, or it came by another port of the same
+//     wire. No other station sends the same bytes in so short a time; a station
+//     that moved sends new ones, and what it repeats is taken after the window.
+//   - Copy: the frame was accepted from the same link within the copy window. A
+//     sender that repeats itself is told from a wire that doubles by its IPv4 ID,
+//     and by going on: the fourth arrival is let through, and all after it until
+//     it is silent for a second.
+//
+// TCP is not told by its bytes: what was one large frame may come back in
+// pieces. An echo of a flow goes no further than what was accepted. Copies by
+// the same link are dropped only where an IPv4 ID proves that they are, because
+// a retransmission or a duplicate acknowledgement is the same otherwise (and
+// TCP itself throws copies away).
+type suppressor struct {
+	keys  keyer
+	seen  *seen
+	flows *flows
+	echo  uint32 // windows, in units of seen
+	copy  uint32
+	quiet uint32 // after so long a repeating sender is forgotten
+}
+
+func newSuppressor(cfg Config) *suppressor {
+	return &suppressor{
+		keys:  newKeyer(),
+		seen:  newSeen(cfg.SeenFrames),
+		flows: newFlows(cfg.SeenFrames),
+		echo:  units(cfg.EchoWindow),
+		copy:  units(cfg.CopyWindow),
+		quiet: units(time.Second),
+	}
+}
+
+// units turns a duration into the unit of seen and flows.
+func units(d time.Duration) uint32 { return uint32(d.Microseconds() >> usPerUnit) }
+
+// doubt is what the suppressor thinks of a frame.
+type doubt uint8
+
+const (
+	isNew doubt = iota
+	isEcho
+	isCopy
+)
+
+// finding is the result of one look: of a frame that is new, its record, to be
+// marked when it is flooded; of another, the link by which the frame came first
+// and whether the hub flooded it then.
+type finding struct {
+	doubt   doubt
+	first   uint16
+	flooded bool
+	rec     *record
+	flow    *flow
+}
+
+// markFlooded notes that the hub flooded the frame, so that its echo is no
+// proof that two ports are on one wire.
+func (f *finding) markFlooded() {
+	switch {
+	case f.rec != nil:
+		f.rec.word.Or(seenFlooded)
+	case f.flow != nil:
+		f.flow.word.Or(flowFlooded)
+	}
+}
+
+// look judges a frame that came by a link, and remembers it if it is new. With
+// check unset (the link does not suppress) every frame is new.
+func (s *suppressor) look(f *eth.Frame, hdr uint64, link uint16, at uint32, check bool) finding {
+	l := eth.Parse(f.Data)
+	id := s.keys.identify(f, &l, hdr)
+	switch id.kind {
+	case kindTCP:
+		return s.lookTCP(&id, link, at, check)
+	case kindUDPs:
+		return s.lookUDPs(f, &l, hdr, link, at, check)
+	}
+	return s.lookKey(id.key, id.id, link, at, check)
+}
+
+// lookKey judges a frame by its content.
+func (s *suppressor) lookKey(key uint64, id uint8, link uint16, at uint32, check bool) finding {
+	r, w := s.seen.find(key)
+	if r == nil {
+		return finding{rec: s.seen.add(key, at, link, id)}
+	}
+	age := w.age(at)
+	if w.link() != link {
+		if age >= s.echo {
+			r.word.Store(uint64(makeSeen(key, at, link, id)))
+			return finding{rec: r}
+		}
+		if check {
+			return finding{doubt: isEcho, first: w.link(), flooded: w&seenFlooded != 0}
+		}
+		return finding{}
+	}
+	return s.lookAgain(r, w, key, id, link, at, age, check)
+}
+
+// lookAgain judges a frame whose record is of the same link.
+func (s *suppressor) lookAgain(r *record, w seenWord, key uint64, id uint8, link uint16, at, age uint32, check bool) finding {
+	switch {
+	case w&seenRepeats != 0 && age < s.quiet:
+		if age > s.copy/4 { // not for every frame of a flood
+			r.word.CompareAndSwap(uint64(w), uint64(w.at(at)))
+		}
+		return finding{rec: r}
+	case id != w.id() || age >= 2*s.copy || !check:
+		r.word.CompareAndSwap(uint64(w), uint64(makeSeen(key, at, link, id)))
+		return finding{rec: r}
+	}
+	again := w.again()
+	switch {
+	case again.count() >= 4:
+		r.word.CompareAndSwap(uint64(w), uint64(again.at(at)|seenRepeats))
+		return finding{rec: r}
+	case age >= s.copy:
+		r.word.CompareAndSwap(uint64(w), uint64(again.at(at)&^seenFlooded))
+		return finding{rec: r}
+	}
+	r.word.CompareAndSwap(uint64(w), uint64(again))
+	return finding{doubt: isCopy, first: link}
+}
+
+// lookUDPs judges a large frame of UDP datagrams: it is an echo when each of
+// them is. Each is remembered, for it may come back alone.
+func (s *suppressor) lookUDPs(f *eth.Frame, l *eth.Layers, hdr uint64, link uint16, at uint32, check bool) finding {
+	size, last := int(f.SegSize), finding{}
+	known, copies := check, check
+	for from := l.Data; from < l.End && (known || copies); from += size {
+		key := s.keys.datagram(f.Data, l, hdr, from, min(from+size, l.End))
+		r, w := s.seen.find(key)
+		known = known && r != nil && w.link() != link && w.age(at) < s.echo
+		copies = copies && r != nil && w.link() == link && w.age(at) < s.copy && w&seenRepeats == 0 && w.id() == idOf(f.Data, l)
+		if r != nil {
+			last = finding{doubt: isEcho, first: w.link(), flooded: w&seenFlooded != 0}
+		}
+	}
+	if l.Data < l.End && known {
+		return last
+	}
+	if l.Data < l.End && copies {
+		return finding{doubt: isCopy, first: link}
+	}
+	last = finding{}
+	for from := l.Data; from < l.End; from += size {
+		key := s.keys.datagram(f.Data, l, hdr, from, min(from+size, l.End))
+		r, w := s.seen.find(key)
+		switch {
+		case r == nil:
+			last.rec = s.seen.add(key, at, link, idOf(f.Data, l))
+		case w.link() == link || w.age(at) >= s.echo:
+			r.word.Store(uint64(makeSeen(key, at, link, idOf(f.Data, l))))
+			last.rec = r
+		}
+	}
+	return last
+}
+
+// idOf folds the IPv4 ID to eight bits; 0 for IPv6.
+func idOf(b []byte, l *eth.Layers) uint8 {
+	if l.IP != 4 {
+		return 0
+	}
+	return b[l.Net+4] ^ b[l.Net+5]
+}
+
+// lookTCP judges a TCP segment by its flow.
+func (s *suppressor) lookTCP(id *identity, link uint16, at uint32, check bool) finding {
+	f, w, far := s.flows.find(id.key)
+	if f == nil {
+		if f, w = s.flows.oldest(id.key, at); f != nil {
+			f.write(w, id.key, id.seg, at, link, 0)
+		}
+		if check && id.copy != 0 {
+			s.lookKey(id.copy, 0, link, at, true)
+		}
+		return finding{flow: f}
+	}
+	other := w.link() != link && w.age(at) < s.echo
+	if other && !id.seg.beyond(w, far) {
+		if check {
+			return finding{doubt: isEcho, first: w.link(), flooded: w&flowFlooded != 0}
+		}
+		return finding{}
+	}
+	if check && id.copy != 0 {
+		if again := s.lookKey(id.copy, 0, link, at, true); again.doubt == isCopy {
+			return again
+		}
+	}
+	if w.link() != link {
+		f.write(w, id.key, id.seg, at, link, 0)
+	} else {
+		f.write(w, id.key, id.seg.join(w, far), at, link, uint64(w&flowFlooded))
+	}
+	return finding{flow: f}
+}
+
+// remember notes a frame that the hub makes in the name of a station behind a
+// link (0: in its own). Only frames that are not TCP are made so.
+func (s *suppressor) remember(f *eth.Frame, hdr uint64, link uint16, at uint32, flooded bool) {
+	l := eth.Parse(f.Data)
+	id := s.keys.identify(f, &l, hdr)
+	if id.kind == kindTCP || id.kind == kindUDPs {
+		return
+	}
+	r, _ := s.seen.find(id.key)
+	if r == nil {
+		r = s.seen.add(id.key, at, link, id.id)
+	} else {
+		r.word.Store(uint64(makeSeen(id.key, at, link, id.id)))
+	}
+	if flooded {
+		r.word.Or(seenFlooded)
+	}
+}
+
+// sweep forgets what is long over, so that old times cannot be taken for new
+// ones when they wrap. Called once a second, it goes through all in 16 s.
+func (s *suppressor) sweep(second int, at uint32) {
+	const parts = 16
+	s.seen.sweep(second%parts, parts, at, units(time.Minute))
+	s.flows.sweep(second%parts, parts, at, units(10*time.Minute))
+}
