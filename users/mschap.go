@@ -1,7 +1,7 @@
 package users
 
 import (
-	"crypto/des" //lint:ignore SA1019 RFC 2759 is made of it; it lives inside ESP
+	"crypto/des" // RFC 2759 is made of it; it lives inside ESP
 	"crypto/sha1"
 	"encoding/hex"
 	"strings"
