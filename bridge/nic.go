@@ -332,6 +332,9 @@ func (n *NIC) drop() {
 			n.count.drop(dropKernel, lost)
 		}
 		s.file.Close()
+		n.mu.Lock()
+		n.state.up = false
+		n.mu.Unlock()
 		n.tell()
 	}
 }

@@ -19,9 +19,21 @@ type pin struct {
 type fdb interface {
 	add(p pin) error // pins on the port, from wherever the address was
 	del(p pin) error // unpins; an entry that is not there is no error
-	// list returns the pins on the port, and the entries that are not to be
-	// touched: the host's own addresses, and what others fixed on other ports.
-	list() (pins map[pin]struct{}, foreign map[pin]struct{}, err error)
+	list() (fdbState, error)
+}
+
+// fdbState is what the bridge's table holds.
+type fdbState struct {
+	pins  map[pin]struct{}      // pins on the port
+	fixed map[pin]struct{}      // entries that others fixed on other ports
+	host  map[eth.Addr]struct{} // this host's own addresses: the bridge's and its ports'
+}
+
+// keepOff tells an entry that is not to be pinned over.
+func (s *fdbState) keepOff(p pin) bool {
+	_, fixed := s.fixed[p]
+	_, host := s.host[p.mac]
+	return fixed || host
 }
 
 // bridgeView says how the bridge tells VLANs apart.
@@ -49,13 +61,13 @@ type pinner struct {
 	view    bridgeView
 	of      map[station]pin
 	refs    map[pin]int // stations that stand behind a pin: several where the bridge does not tell VLANs apart
-	foreign map[pin]struct{}
+	state   fdbState    // as last listed
 	errs    uint64
 	lastErr error
 }
 
 func newPinner(table fdb, view bridgeView) *pinner {
-	return &pinner{table: table, view: view, of: map[station]pin{}, refs: map[pin]int{}, foreign: map[pin]struct{}{}}
+	return &pinner{table: table, view: view, of: map[station]pin{}, refs: map[pin]int{}}
 }
 
 // set pins a station or takes its pin away.
@@ -67,7 +79,7 @@ func (p *pinner) set(st station, here bool) {
 		if !ok {
 			return
 		}
-		if _, ours := p.foreign[k]; ours {
+		if p.state.keepOff(k) {
 			return
 		}
 		p.of[st] = k
@@ -85,28 +97,28 @@ func (p *pinner) set(st station, here bool) {
 
 // resync makes the bridge's table what the stations say, whatever it held.
 func (p *pinner) resync(all []station) error {
-	have, foreign, err := p.table.list()
+	state, err := p.table.list()
 	if err != nil {
 		return err
 	}
-	p.foreign = foreign
+	p.state = state
 	clear(p.of)
 	clear(p.refs)
 	for _, st := range all {
 		k, ok := p.view.pinFor(st)
-		if _, not := foreign[k]; !ok || not {
+		if !ok || state.keepOff(k) {
 			continue
 		}
 		p.of[st] = k
 		p.refs[k]++
 	}
-	for k := range have {
+	for k := range state.pins {
 		if p.refs[k] == 0 {
 			p.note(p.table.del(k))
 		}
 	}
 	for k := range p.refs {
-		if _, there := have[k]; !there {
+		if _, there := state.pins[k]; !there {
 			p.note(p.table.add(k))
 		}
 	}
@@ -147,27 +159,40 @@ func (k *kernelFDB) entry(p pin) *netlink.Neigh {
 	}
 }
 
-func (k *kernelFDB) list() (pins, foreign map[pin]struct{}, err error) {
+func (k *kernelFDB) list() (fdbState, error) {
+	s := fdbState{pins: map[pin]struct{}{}, fixed: map[pin]struct{}{}, host: map[eth.Addr]struct{}{}}
+	links, err := k.nl.LinkList()
+	if err != nil {
+		return s, err
+	}
+	for _, l := range links {
+		if a := l.Attrs(); a.Index == k.bridgeIndex || a.MasterIndex == k.bridgeIndex {
+			s.host[macOf(a.HardwareAddr)] = struct{}{}
+		}
+	}
 	all, err := k.nl.NeighList(0, unix.AF_BRIDGE)
 	if err != nil {
-		return nil, nil, err
+		return s, err
 	}
-	pins, foreign = map[pin]struct{}{}, map[pin]struct{}{}
 	for i := range all {
-		n := &all[i]
-		if len(n.HardwareAddr) != 6 || n.MasterIndex != k.bridgeIndex && n.LinkIndex != k.bridgeIndex {
-			continue
-		}
-		e := pin{uint16(n.Vlan), eth.Addr(n.HardwareAddr)}
-		switch {
-		case n.State&netlink.NUD_PERMANENT != 0:
-			foreign[e] = struct{}{}
-		case n.State&netlink.NUD_NOARP == 0: // learned by the bridge
-		case n.LinkIndex == k.port && n.Flags&netlink.NTF_STICKY != 0:
-			pins[e] = struct{}{}
-		case n.LinkIndex != k.port:
-			foreign[e] = struct{}{}
-		}
+		k.sort(&all[i], &s)
 	}
-	return pins, foreign, nil
+	return s, nil
+}
+
+// sort puts an entry of the kernel's list where it belongs.
+func (k *kernelFDB) sort(n *netlink.Neigh, s *fdbState) {
+	if len(n.HardwareAddr) != 6 || n.MasterIndex != k.bridgeIndex {
+		return
+	}
+	e := pin{uint16(n.Vlan), eth.Addr(n.HardwareAddr)}
+	switch {
+	case n.State&netlink.NUD_PERMANENT != 0: // "local": the host's
+		s.host[e.mac] = struct{}{}
+	case n.State&netlink.NUD_NOARP == 0: // learned by the bridge
+	case n.LinkIndex != k.port:
+		s.fixed[e] = struct{}{}
+	case n.Flags&netlink.NTF_STICKY != 0:
+		s.pins[e] = struct{}{}
+	}
 }
