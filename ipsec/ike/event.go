@@ -14,7 +14,7 @@ type Packet struct {
 	// NATT tells that it belongs to the NAT-T port: Data then begins with four
 	// zero bytes (RFC 3948 2.2), or is a keepalive of one byte 0xff.
 	NATT bool
-	Data []byte // received: lent for the call. To send: the shell's
+	Data []byte // received: lent for the call. To send: read-only
 }
 
 // Out collects what a call has to say. The shell handles the events first, then
