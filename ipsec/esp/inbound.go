@@ -86,6 +86,9 @@ func (in *Inbound) Mode() Mode { return in.mode }
 // that the peer has the new SA in use.
 func (in *Inbound) Packets() uint64 { return in.packets.Load() }
 
+// Bytes is how many bytes of payload were opened.
+func (in *Inbound) Bytes() uint64 { return in.bytes.Load() }
+
 // Stats reads the counters.
 func (in *Inbound) Stats() InboundStats {
 	return InboundStats{
@@ -99,7 +102,10 @@ func (in *Inbound) Stats() InboundStats {
 type Item struct {
 	Data []byte // in: the ESP packet from its SPI on; out: the payload, a part of the same bytes
 	Next uint8  // out: IP protocol of the payload; ProtoIPv4 or ProtoIPv6 in tunnel mode
-	Err  error  // out: nil, or why the packet is dropped (ErrShort, ErrReplay, ErrAuth, ErrPadding)
+	// Newest is set when no later packet of the SA came before it: only such a packet
+	// may move the peer's address, or a replayed delay would.
+	Newest bool
+	Err    error // out: nil, or why the packet is dropped (ErrShort, ErrReplay, ErrAuth, ErrPadding)
 
 	seq uint64
 }
@@ -140,7 +146,9 @@ func (in *Inbound) openWith(w *openWorker, items []Item) {
 
 	in.window.mu.Lock()
 	for i := range items {
-		if it := &items[i]; it.Err == nil && !in.window.accept(it.seq) {
+		it := &items[i]
+		it.Newest = it.seq > in.window.top.Load()
+		if it.Err == nil && !in.window.accept(it.seq) {
 			it.Err = ErrReplay
 		}
 	}

@@ -1,0 +1,205 @@
+package ipsec
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"vhub/internal/packet"
+	"vhub/ipsec/ike"
+)
+
+// tickInterval is how often the loop looks at lifetimes in bytes and at dials.
+const tickInterval = time.Second
+
+// loop owns IKE: it takes messages and notes, does what is due, and carries out
+// what the machine says.
+func (e *Engine) loop(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			e.goodbye()
+			return
+		case p := <-e.packets:
+			e.work(func(now time.Time) {
+				if err := e.ike.Receive(now, p, &e.out); err != nil {
+					e.count.ikeBad.Add(1)
+					e.cfg.Log.Debug("ipsec: ike message dropped", "from", p.Remote, "reason", err)
+				}
+			})
+		case n := <-e.notes:
+			e.work(func(now time.Time) { e.take(now, n) })
+		case <-timer.C:
+			e.work(e.advance)
+		case <-e.wake:
+		}
+		timer.Reset(time.Until(e.deadline()))
+	}
+}
+
+// work runs f with the loop's state and carries out what came of it.
+func (e *Engine) work(f func(now time.Time)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := time.Now()
+	f(now)
+	e.carryOut(now)
+}
+
+// take does what a note of the data path asks for.
+func (e *Engine) take(now time.Time, n note) {
+	switch n.kind {
+	case noteUsed:
+		e.ike.InboundUsed(now, n.spi, &e.out)
+	case noteMoved:
+		e.ike.PeerMoved(now, n.session, n.remote)
+		if s := e.sessions[n.session]; s != nil {
+			e.sessionMoved(s, n.old, n.remote)
+		}
+	case noteRekey:
+		e.ike.Rekey(now, n.spi, &e.out)
+	case noteSwitched:
+		e.cfg.Log.Info("ipsec: peer moved its traffic to another path", "port", n.to.tunnel.name,
+			"remote", n.remote, "was", n.old)
+		e.tell(n.to.tunnel, Event{Kind: Moved, Remote: n.remote, From: n.old, Reason: "the peer chose another path"})
+	case noteUnknown:
+		e.cfg.Log.Info("ipsec: ESP for an SPI that is not ours; the peer may use an SA from before a restart",
+			"from", n.remote, "unknown", e.count.unknownSPI.Load())
+		e.hurryDials(n.remote.Addr())
+	}
+}
+
+// advance does what is due in IKE, dialling, probing and bookkeeping.
+func (e *Engine) advance(now time.Time) {
+	if d := e.ike.Deadline(); !d.IsZero() && !now.Before(d) {
+		e.ike.Advance(now, &e.out)
+		e.carryOut(now)
+	}
+	e.probe(now)
+	if now.Before(e.nextTick) {
+		return
+	}
+	e.nextTick = now.Add(tickInterval)
+	e.dial(now)
+	e.lifetimes(now)
+}
+
+// deadline is when advance is to be called next.
+func (e *Engine) deadline() time.Time {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	next := e.nextTick
+	if d := e.ike.Deadline(); !d.IsZero() && d.Before(next) {
+		next = d
+	}
+	if d := e.nextProbe(); !d.IsZero() && d.Before(next) {
+		next = d
+	}
+	return next
+}
+
+// carryOut handles events, then sends packets, until nothing more comes.
+func (e *Engine) carryOut(now time.Time) {
+	for len(e.out.Events) > 0 || len(e.out.Packets) > 0 {
+		events, packets := e.out.Events, e.out.Packets
+		e.out.Events, e.out.Packets = nil, nil // an event's handler may call IKE again
+		for _, ev := range events {
+			e.handle(now, ev)
+		}
+		for _, p := range packets {
+			e.sendIKE(p)
+		}
+	}
+}
+
+func (e *Engine) sendIKE(p ike.Packet) {
+	kind := IKE
+	if p.NATT {
+		kind = NATT
+	}
+	sock, err := e.socketFor(kind, p.Local.Addr())
+	if err == nil {
+		one := [1]packet.Packet{{Buf: p.Data, End: len(p.Data)}}
+		_, err = sock.Send(p.Remote, p.Local.Addr(), e.uplinks[p.Local.Addr()], one[:])
+	}
+	if err != nil {
+		e.count.ikeSend.Add(1)
+		e.cfg.Log.Debug("ipsec: ike message not sent", "to", p.Remote, "reason", err)
+	}
+}
+
+// lifetimes asks for new SAs where bytes or sequence numbers run out, ends those
+// whose hard limit is passed, and asks the routes for their MTU now and then.
+func (e *Engine) lifetimes(now time.Time) {
+	for _, s := range e.sessions {
+		for _, in := range s.children {
+			c := in.child
+			st := in.out.sa.Stats()
+			bytes := max(st.Bytes, in.sa.Bytes())
+			if st.RekeyWanted || c.SoftBytes > 0 && bytes >= c.SoftBytes {
+				e.ike.Rekey(now, c.In.SPI, &e.out)
+			}
+			if c.HardBytes > 0 && bytes >= c.HardBytes && s.out.Load() == in.out {
+				s.out.Store(nil) // not a packet more than was agreed
+			}
+		}
+		if now.Sub(s.mtuAt) > mtuInterval {
+			e.refreshMTU(now, s)
+		}
+	}
+}
+
+// mtuInterval is how often a route is asked for its MTU.
+const mtuInterval = 30 * time.Second
+
+func (e *Engine) refreshMTU(now time.Time, s *session) {
+	s.mtuAt = now
+	if _, mtu, err := e.net.Source(s.remote.Load().Addr(), s.local.Addr(), s.ifindex); err == nil && mtu > 0 {
+		s.mtu.Store(int32(mtu))
+	}
+}
+
+// lastInbound is asked by IKE, on the loop, for dead peer detection.
+func (e *Engine) lastInbound(spi uint32) time.Time {
+	in := e.table.find(spi)
+	if in == nil || in.last.Load() == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, in.last.Load())
+}
+
+// goodbye deletes all sessions, so that peers do not send into the void.
+func (e *Engine) goodbye() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.closed = true
+	now := time.Now()
+	for id := range e.sessions {
+		e.ike.Close(now, id, &e.out)
+	}
+	e.carryOut(now)
+}
+
+// tell gives an event to a tunnel's owner.
+func (e *Engine) tell(t *Tunnel, ev Event) {
+	if t.onEvent == nil {
+		return
+	}
+	ev.Tunnel = t.name
+	e.events.add(func() { t.onEvent(ev) })
+}
+
+// sessionMoved tells the owner when the address changed. Another port at the same
+// address is a translator's doing and no matter for the segment.
+func (e *Engine) sessionMoved(s *session, from, to netip.AddrPort) {
+	if from.Addr() == to.Addr() {
+		return
+	}
+	e.cfg.Log.Info("ipsec: peer moved", "port", s.tunnel.name, "remote", to, "was", from)
+	e.refreshMTU(time.Now(), s)
+	if s.tunnel.active.Load() == s {
+		e.tell(s.tunnel, Event{Kind: Moved, Remote: to, From: from, Reason: "authenticated packet from another address"})
+	}
+}
