@@ -2,6 +2,7 @@ package etherip
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -37,6 +38,8 @@ type Plain struct {
 	*Port
 	cfg  PlainConfig
 	sock *rawSocket
+	way  *routeProbe
+	done atomic.Bool // Close was called
 	path atomic.Pointer[path]
 	ask  chan struct{} // the path may have changed: look now
 }
@@ -59,12 +62,15 @@ func OpenPlain(cfg PlainConfig, log *slog.Logger) (*Plain, error) {
 		return nil, err
 	}
 	p := &Plain{Port: NewPort(cfg.Config, log), cfg: cfg, ask: make(chan struct{}, 1)}
-	sock, err := openRaw(cfg.Peer, cfg.Local, cfg.DF, &p.Port.count)
-	if err != nil {
-		return nil, err
+	var err error
+	if p.sock, err = openRaw(cfg.Peer, cfg.Local, cfg.DF, &p.Port.count); err != nil {
+		return nil, fmt.Errorf("etherip %q: %w", cfg.Name, err)
 	}
-	sock.tooBig = p.lookSoon
-	p.sock = sock
+	if p.way, err = newRouteProbe(cfg.Peer, cfg.Local); err != nil {
+		p.sock.close()
+		return nil, fmt.Errorf("etherip %q: %w", cfg.Name, err)
+	}
+	p.sock.refused = p.lookSoon
 	p.path.Store(&path{mtu: cfg.mtuOr(1500), local: cfg.Local})
 	p.lookUp()
 	p.SetSender(p)
@@ -118,22 +124,30 @@ func (p *Plain) Run(ctx context.Context, link *hub.Link) error {
 }
 
 func (p *Plain) run(ctx context.Context, in, answers Input) error {
+	p.sock.resume()
 	g, ctx := errgroup.WithContext(ctx)
 	stop := context.AfterFunc(ctx, p.sock.interrupt)
 	defer stop()
 	g.Go(func() error { return p.read(ctx, p.NewReceiver(in)) })
 	g.Go(func() error { p.Answer(ctx, answers); return nil })
 	g.Go(func() error { p.watchPath(ctx); return nil })
-	return g.Wait()
+	if err := g.Wait(); err != errClosed {
+		return err
+	}
+	return nil
 }
+
+var errClosed = errors.New("etherip: port is closed") // ends the goroutines of run
 
 func (p *Plain) read(ctx context.Context, r *Receiver) error {
 	for {
 		payloads, err := p.sock.receive()
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			return nil
-		}
-		if err != nil {
+		case p.done.Load():
+			return errClosed
+		case err != nil:
 			return fmt.Errorf("etherip %q: receive: %w", p.cfg.Name, err)
 		}
 		if len(payloads) > 0 {
@@ -172,7 +186,7 @@ func (p *Plain) lookSoon() {
 
 func (p *Plain) lookUp() {
 	was := *p.path.Load()
-	mtu, local, err := routeTo(p.cfg.Peer, p.cfg.Local)
+	mtu, local, err := p.way.look()
 	if err != nil {
 		if was.err == nil || was.err.Error() != err.Error() {
 			p.log.Warn("no way to the peer", "port", p.cfg.Name, "peer", p.cfg.Peer, "error", err)
@@ -191,7 +205,9 @@ func (p *Plain) lookUp() {
 
 // Close ends the port; Run returns.
 func (p *Plain) Close() error {
+	p.done.Store(true)
 	p.SetSender(nil)
+	p.way.close()
 	return p.sock.close()
 }
 
