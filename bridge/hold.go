@@ -18,12 +18,6 @@ const (
 	holdTime = 20 * time.Millisecond
 )
 
-// station is a host behind the hub: a key of its table.
-type station struct {
-	vlan uint16 // 0 untagged
-	mac  eth.Addr
-}
-
 // holder keeps the first frames of a new station back until the station is
 // pinned in the bridge. Without it the first frame, handed back by the wire,
 // would teach the bridge the wrong port before the pin stands.

@@ -109,6 +109,21 @@ func TestStations(t *testing.T) {
 	if got := s.take(); len(got) != 0 {
 		t.Errorf("took %v twice", got)
 	}
+	now := time.Now()
+	for i := range maxTrials + 5 {
+		s.try(station{uint16(100 + i), mac(2)}, now)
+	}
+	if len(s.trials) != maxTrials || s.try(st, now) {
+		t.Errorf("%d stations on trial, want %d", len(s.trials), maxTrials)
+	}
+	s.set(station{100, mac(2)}, true) // the hub tells of one
+	gone := s.gone.Load()
+	if n := s.expire(now.Add(trialTime - 1)); n != maxTrials-1 {
+		t.Errorf("%d trials go on before the time, want %d", n, maxTrials-1)
+	}
+	if n := s.expire(now.Add(trialTime)); n != 0 || !s.has(station{100, mac(2)}) || s.has(station{101, mac(2)}) || s.gone.Load() == gone {
+		t.Errorf("%d trials go on after the time; told %v, not told %v", n, s.has(station{100, mac(2)}), s.has(station{101, mac(2)}))
+	}
 	for i := range maxStations + 5 {
 		s.set(station{uint16(i >> 8), mac(byte(i))}, true)
 	}

@@ -38,7 +38,8 @@ type keeper struct {
 	lastFix    time.Time
 	checkAt    time.Time // zero: no look is due
 	resyncAt   time.Time
-	complained string // the last complaint logged, so that it is logged once
+	expireAt   time.Time // of stations on trial; zero: there are none
+	complained string    // the last complaint logged, so that it is logged once
 }
 
 func newKeeper(t *TAP) (*keeper, error) {
@@ -120,16 +121,25 @@ func (k *keeper) run(ctx context.Context) {
 }
 
 func (k *keeper) nextDue() time.Time {
-	if !k.checkAt.IsZero() && k.checkAt.Before(k.resyncAt) {
-		return k.checkAt
+	next := k.resyncAt
+	for _, at := range []time.Time{k.checkAt, k.expireAt} {
+		if !at.IsZero() && at.Before(next) {
+			next = at
+		}
 	}
-	return k.resyncAt
+	return next
 }
 
 func (k *keeper) due(now time.Time) {
 	if !k.checkAt.IsZero() && !now.Before(k.checkAt) {
 		k.checkAt = time.Time{}
 		k.look(now)
+	}
+	if !k.expireAt.IsZero() && !now.Before(k.expireAt) {
+		k.expireAt = time.Time{}
+		if k.t.stations.expire(now) > 0 {
+			k.expireAt = now.Add(trialTime)
+		}
 	}
 	if !now.Before(k.resyncAt) {
 		k.resyncAt = now.Add(resyncEvery)
@@ -367,6 +377,9 @@ func (k *keeper) settlePins(br netlink.Link, cfg TAPConfig) {
 // pinNews brings what the hub told into the bridge and lets the stations' held
 // frames go.
 func (k *keeper) pinNews() {
+	if k.expireAt.IsZero() {
+		k.expireAt = time.Now().Add(trialTime)
+	}
 	for st, here := range k.t.stations.take() {
 		if k.pins != nil {
 			k.pins.set(st, here)

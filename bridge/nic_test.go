@@ -107,6 +107,12 @@ func (r *record) has(b []byte) bool {
 	return false
 }
 
+func (r *record) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return fmt.Sprint(len(r.frames), " frames")
+}
+
 // rawSend sends frames out of an interface of a namespace.
 func rawSend(t *testing.T, ns *netlab.NS, ifname string, frames ...[]byte) {
 	t.Helper()
@@ -163,7 +169,7 @@ func TestTagsThroughNIC(t *testing.T) {
 	}
 	rawSend(t, far, "far0", frames...)
 	for _, f := range frames {
-		lab.WaitFor(fmt.Sprintf("the frame % x...", f[:min(len(f), 24)]), 5*time.Second, func() (bool, string) { return in.has(f), fmt.Sprint(len(in.frames), " frames") })
+		lab.WaitFor(fmt.Sprintf("the frame % x...", f[:min(len(f), 24)]), 5*time.Second, func() (bool, string) { return in.has(f), in.String() })
 	}
 
 	t.Log("and out again, byte by byte")
@@ -179,7 +185,7 @@ func TestTagsThroughNIC(t *testing.T) {
 		t.Fatalf("took %d of %d", n, len(out))
 	}
 	for _, f := range frames {
-		lab.WaitFor(fmt.Sprintf("the frame % x...", f[:min(len(f), 24)]), 5*time.Second, func() (bool, string) { return back.has(f), fmt.Sprint(len(back.frames), " frames") })
+		lab.WaitFor(fmt.Sprintf("the frame % x...", f[:min(len(f), 24)]), 5*time.Second, func() (bool, string) { return back.has(f), back.String() })
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"vhub/eth"
 	"vhub/internal/netlab"
 	"vhub/internal/testenv"
 )
@@ -101,4 +102,26 @@ func TestPinsWithVLANFiltering(t *testing.T) {
 	wantPins(t, lab, ns, "vh-a", "02:00:00:00:00:01")
 	ns.Must("ip", "link", "set", "br0", "type", "bridge", "vlan_filtering", "1")
 	wantPins(t, lab, ns, "vh-a", "02:00:00:00:00:01 vlan 1", "02:00:00:00:00:01 vlan 30")
+}
+
+func TestStationsThatTheHubDoesNotTellOf(t *testing.T) {
+	lab := newLab(t)
+	ns := lab.NS("host")
+	a := openTAP(t, TAPConfig{Name: "a", Netns: ns.Path(), Bridge: "br0", CreateBridge: true, PinStations: true, Offload: true})
+	f := frameFrom(mac(1), 'x')
+	a.WriteFrames([]eth.Frame{f, frameFrom(mac(2), 'x')})
+	wantPins(t, lab, ns, "vh-a", "02:00:00:00:00:01", "02:00:00:00:00:02")
+	lab.WaitFor("the held frames to go", 5*time.Second, func() (bool, string) {
+		c := a.Status().Counters
+		return c.TxFrames == 2 && len(c.Drops) == 0, fmt.Sprint(c)
+	})
+	t.Log("one is told of, the other's trial ends")
+	a.StationLearned(0, mac(1))
+	wantPins(t, lab, ns, "vh-a", "02:00:00:00:00:01")
+	t.Log("and its next frame is pinned again first")
+	a.WriteFrames([]eth.Frame{frameFrom(mac(2), 'x')})
+	wantPins(t, lab, ns, "vh-a", "02:00:00:00:00:01", "02:00:00:00:00:02")
+	if s := a.Status(); s.Held != 3 {
+		t.Errorf("%d frames were held, want 3", s.Held)
+	}
 }

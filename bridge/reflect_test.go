@@ -149,14 +149,7 @@ func TestReflectingWireWithoutPinsIsTrouble(t *testing.T) {
 func TestReflectingWireMovesNoPinnedStation(t *testing.T) {
 	_, client, gw, host, g := reflecting(t, true)
 	moves := fdbMoves(t, gw, macIn(t, client, "vh-pc"))
-	client.Reaches("10.79.0.2", 5*time.Second)
-	wantPing(t, client, "-c", "50", "10.79.0.2")
-	wantPing(t, host, "-c", "50", "10.79.0.1")
-	client.Must("ip", "neigh", "flush", "all")
-	host.Must("ip", "neigh", "flush", "all")
-	wantPing(t, host, "-c", "20", "10.79.0.1")
-	transfer(t, client, host, "10.79.0.2", 4<<20)
-	transfer(t, host, client, "10.79.0.1", 4<<20)
+	reflectedTraffic(t, client, host)
 	if n := moves(); n != 0 {
 		t.Errorf("the bridge moved the client's address to its NIC %d times", n)
 	}

@@ -17,6 +17,9 @@ import (
 func (t *TAP) WriteFrames(frames []eth.Frame) int {
 	w := t.writers.Get().(*tapWriter)
 	n := len(frames)
+	if t.pinning.Load() {
+		t.meetSources(frames, &w.met)
+	}
 	if t.hold.waiting.Load() > 0 {
 		w.kept = t.hold.filter(frames, w.kept[:0])
 		w.writeOrDrop(w.kept) // no prefix to tell: some frames wait
@@ -33,6 +36,7 @@ type tapWriter struct {
 	conn   syscall.RawConn
 	joiner eth.Joiner
 	kept   []eth.Frame // what holder.filter lets pass
+	met    sourceCache
 
 	fd            uintptr
 	in            []eth.Frame // to write
