@@ -1,0 +1,5 @@
+//go:build race
+
+package etherip
+
+func init() { raceEnabled = true }
