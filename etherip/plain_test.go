@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"runtime"
 	"strings"
 	"testing"
@@ -487,5 +489,24 @@ func TestOpenPlainRefuses(t *testing.T) {
 	_, err := OpenPlain(PlainConfig{Config: Config{Name: "x"}, Peer: addr("192.0.2.1"), Local: addr("203.0.113.99")}, quiet)
 	if err == nil || !strings.Contains(err.Error(), `etherip "x": local address 203.0.113.99`) {
 		t.Errorf("a local address that is not ours: %v", err)
+	}
+}
+
+func TestOpenPlainWithoutRights(t *testing.T) {
+	testenv.NeedRoot(t)
+	var err error
+	done := make(chan struct{})
+	go func() { // a thread that gives up root and ends with its goroutine
+		defer close(done)
+		runtime.LockOSThread()
+		if _, _, e := unix.RawSyscall(unix.SYS_SETRESUID, 65534, 65534, 65534); e != 0 {
+			err = e
+			return
+		}
+		_, err = OpenPlain(PlainConfig{Peer: addr("192.0.2.1")}, quiet)
+	}()
+	<-done
+	if !errors.Is(err, os.ErrPermission) || !strings.Contains(err.Error(), "needs root or CAP_NET_RAW") {
+		t.Fatalf("%v", err)
 	}
 }

@@ -57,7 +57,7 @@ func openRaw(peer, local netip.Addr, df bool, count *counters) (*rawSocket, erro
 	}
 	fd, err := unix.Socket(family, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, Protocol)
 	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
-		return nil, fmt.Errorf("raw socket for EtherIP: needs root or CAP_NET_RAW")
+		return nil, fmt.Errorf("raw socket for EtherIP: %w (needs root or CAP_NET_RAW)", err)
 	} else if err != nil {
 		return nil, fmt.Errorf("raw socket for EtherIP: %w", err)
 	}
