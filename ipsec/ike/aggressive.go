@@ -183,12 +183,22 @@ func (p *phase1) aggressiveAnswer(choice choice1, limit int) []byte {
 // answerAggressive sends message 2 if the address has sent as many bytes.
 func (e *Endpoint) answerAggressive(p *phase1, m *message) error {
 	p.credit += int(m.length)
-	if p.credit < len(p.answer.Data) {
+	if p.credit < len(p.answer.Data) && !(p.peer.AggressivePrompt && e.promptBudget(p.peer.Name).take(e.now)) {
 		return nil
 	}
 	p.credit -= len(p.answer.Data)
 	e.send(p.answer)
 	return nil
+}
+
+// promptBudget bounds the answers of AggressivePrompt.
+func (e *Endpoint) promptBudget(name string) *bucket {
+	b := e.prompt[name]
+	if b == nil {
+		b = &bucket{rate: 0.2, burst: 3}
+		e.prompt[name] = b
+	}
+	return b
 }
 
 // takeAggressive2 verifies the responder and sends message 3.

@@ -35,6 +35,10 @@ type Peer struct {
 	// answer it besides main mode. It needs a RemoteID (responder) and a long key: anyone
 	// who sees or asks for message 2 can guess the key offline.
 	Aggressive bool
+	// AggressivePrompt answers message 1 of aggressive mode at once even if the answer is
+	// larger (by a third, with long hashes): three times, then once in 5 s. Without it such an answer waits
+	// until the peer has repeated its message, which costs its retransmission time.
+	AggressivePrompt bool
 
 	// Lifetime of phase 1; 0 means 8 h. ChildLifetime of phase 2; 0 means 1 h.
 	Lifetime, ChildLifetime time.Duration

@@ -36,14 +36,14 @@ type proposal struct {
 // parseSA reads the body of an SA payload.
 func parseSA(body []byte) ([]proposal, error) {
 	if len(body) < 8 {
-		return nil, fmt.Errorf("SA payload of %d bytes", len(body))
+		return nil, fmt.Errorf("an SA payload of %d bytes", len(body))
 	}
 	// 0 is the generic ISAKMP DOI: without a situation, for phase 1 only; nobody sends it.
 	if doi := binary.BigEndian.Uint32(body); doi != doiIPsec {
-		return nil, fmt.Errorf("SA payload of DOI %d", doi)
+		return nil, fmt.Errorf("an SA payload of DOI %d", doi)
 	}
 	if sit := binary.BigEndian.Uint32(body[4:]); sit != situationIDOnly {
-		return nil, fmt.Errorf("SA payload with situation %#x", sit)
+		return nil, fmt.Errorf("an SA payload with situation %#x", sit)
 	}
 	subs, err := parseSubs(body[8:], PayloadProposal, maxProposals)
 	if err != nil {
@@ -99,7 +99,7 @@ func parseProposal(b []byte) (proposal, error) {
 	p := proposal{number: b[0], protocol: b[1]}
 	size, count := int(b[2]), int(b[3])
 	if size > 16 || 4+size > len(b) {
-		return p, fmt.Errorf("P payload with an SPI of %d bytes", size)
+		return p, fmt.Errorf("a P payload with an SPI of %d bytes", size)
 	}
 	p.spi = b[4 : 4+size]
 	subs, err := parseSubs(b[4+size:], PayloadTransform, maxTransforms)
@@ -107,7 +107,7 @@ func parseProposal(b []byte) (proposal, error) {
 		return p, err
 	}
 	if count != len(subs) {
-		return p, fmt.Errorf("P payload says %d transforms and has %d", count, len(subs))
+		return p, fmt.Errorf("a P payload says %d transforms and has %d", count, len(subs))
 	}
 	for _, s := range subs {
 		t := transform{number: s[0], id: s[1], raw: s}

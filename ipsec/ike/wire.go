@@ -165,14 +165,14 @@ type notification struct {
 
 func parseNotify(body []byte) (notification, error) {
 	if len(body) < 8 {
-		return notification{}, fmt.Errorf("N payload of %d bytes", len(body))
+		return notification{}, fmt.Errorf("an N payload of %d bytes", len(body))
 	}
 	size := int(body[5])
 	if size > 16 || 8+size > len(body) {
-		return notification{}, fmt.Errorf("N payload with an SPI of %d bytes", size)
+		return notification{}, fmt.Errorf("an N payload with an SPI of %d bytes", size)
 	}
 	if doi := binary.BigEndian.Uint32(body); doi > doiIPsec {
-		return notification{}, fmt.Errorf("N payload of DOI %d", doi)
+		return notification{}, fmt.Errorf("an N payload of DOI %d", doi)
 	}
 	return notification{body[4], NotifyType(binary.BigEndian.Uint16(body[6:])), body[8 : 8+size], body[8+size:]}, nil
 }
@@ -193,10 +193,10 @@ type deletion struct {
 
 func parseDelete(body []byte) (deletion, error) {
 	if len(body) < 8 {
-		return deletion{}, fmt.Errorf("D payload of %d bytes", len(body))
+		return deletion{}, fmt.Errorf("a D payload of %d bytes", len(body))
 	}
 	if doi := binary.BigEndian.Uint32(body); doi > doiIPsec {
-		return deletion{}, fmt.Errorf("D payload of DOI %d", doi)
+		return deletion{}, fmt.Errorf("a D payload of DOI %d", doi)
 	}
 	d := deletion{protocol: body[4]}
 	size, count := int(body[5]), int(binary.BigEndian.Uint16(body[6:]))
@@ -205,7 +205,7 @@ func parseDelete(body []byte) (deletion, error) {
 		want = 16
 	}
 	if size != want || len(body)-8 != size*count {
-		return deletion{}, fmt.Errorf("D payload with %d SPIs of %d bytes in %d bytes", count, size, len(body)-8)
+		return deletion{}, fmt.Errorf("a D payload with %d SPIs of %d bytes in %d bytes", count, size, len(body)-8)
 	}
 	for rest := body[8:]; len(rest) > 0; rest = rest[size:] {
 		d.spis = append(d.spis, rest[:size])

@@ -1,0 +1,493 @@
+package ike
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"vhub/internal/netlab"
+	"vhub/internal/packet"
+	"vhub/internal/testenv"
+	"vhub/ipsec/esp"
+)
+
+// The tests here run against a real strongSwan (Debian's charon) in namespaces: vhub's side
+// is 10.9.0.1, strongSwan's 10.9.0.2, or behind a router that translates. Its ESP is its own
+// (kernel-libipsec: tunnel mode in UDP), so that kernels without ESP can run them; inside the
+// tunnel vhub is 10.8.0.1 and strongSwan 10.8.0.2. Transport mode and raw ESP against a
+// kernel are tested in the lab's guest.
+
+// charon is a running strongSwan.
+type charon struct {
+	t    *testing.T
+	ns   *netlab.NS
+	dir  string
+	proc *netlab.Proc
+}
+
+func startCharon(t *testing.T, ns *netlab.NS, dir string) *charon {
+	c := &charon{t: t, ns: ns, dir: dir}
+	conf := fmt.Sprintf(`
+charon {
+  load = random nonce aes sha1 sha2 md5 hmac kdf gmp openssl gcrypt gcm pem pkcs1 kernel-libipsec kernel-netlink socket-default vici
+  i_dont_care_about_security_and_use_aggressive_mode_psk = yes
+  retransmit_timeout = 1.0
+  plugins { vici { socket = unix://%[1]s/vici } }
+  filelog { log { path = %[1]s/charon.log
+      time_format = %%T
+      flush_line = yes
+      default = 1
+      ike = 4
+      enc = 1
+  } }
+}
+`, dir)
+	c.write("strongswan.conf", conf)
+	// charon has one pid file for the whole machine: give it a /run of its own.
+	c.proc = ns.Start("charon", "unshare", "-m", "sh", "-c",
+		"mount -t tmpfs tmpfs /run && STRONGSWAN_CONF="+dir+"/strongswan.conf exec /usr/lib/ipsec/charon")
+	ns.Lab().WaitFor("charon's vici socket", 15*time.Second, func() (bool, string) {
+		conn, err := net.Dial("unix", filepath.Join(dir, "vici"))
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil, c.proc.Output()
+	})
+	return c
+}
+
+func (c *charon) write(name, text string) {
+	if err := os.WriteFile(filepath.Join(c.dir, name), []byte(text), 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// load loads a swanctl.conf.
+func (c *charon) load(conf string) {
+	c.write("swanctl.conf", conf)
+	c.ns.Must("swanctl", "--load-all", "--clear", "--uri", "unix://"+c.dir+"/vici", "--file", c.dir+"/swanctl.conf")
+}
+
+func (c *charon) swanctl(args ...string) (string, error) {
+	return c.ns.Run(append([]string{"swanctl", args[0], "--uri", "unix://" + c.dir + "/vici"}, args[1:]...)...)
+}
+
+func (c *charon) log() string {
+	b, _ := os.ReadFile(filepath.Join(c.dir, "charon.log"))
+	return string(b)
+}
+
+// shell drives an Endpoint with real sockets in a namespace, and has a small ESP data path.
+type shell struct {
+	t     *testing.T
+	mu    sync.Mutex
+	e     *Endpoint
+	out   Out
+	local netip.Addr
+	udp   [2]*net.UDPConn // 500, 4500
+	raw   *net.IPConn
+	wake  chan struct{}
+	seen  []Event
+	in    map[uint32]*esp.Inbound
+	kids  map[uint32]*Child
+	send  *Child
+	seal  *esp.Outbound
+	pong  map[uint16]bool
+	done  chan struct{}
+}
+
+// inNS runs f on a thread inside the namespace: sockets made there stay there.
+func inNS(t *testing.T, ns *netlab.NS, f func()) {
+	t.Helper()
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlock: the thread ends with the goroutine
+		fd, err := os.Open(ns.Path())
+		if err == nil {
+			err = unix.Setns(int(fd.Fd()), unix.CLONE_NEWNET)
+			fd.Close()
+		}
+		if err == nil {
+			f()
+		}
+		done <- err
+	}()
+	if err := <-done; err != nil {
+		t.Fatalf("entering %s: %v", ns.Real(), err)
+	}
+}
+
+func startShell(t *testing.T, ns *netlab.NS, addr string, cfg Config) *shell {
+	s := &shell{t: t, local: netip.MustParseAddr(addr), wake: make(chan struct{}, 1), in: map[uint32]*esp.Inbound{},
+		kids: map[uint32]*Child{}, pong: map[uint16]bool{}, done: make(chan struct{})}
+	cfg.Rand = rand.Reader
+	var err error
+	if s.e, err = New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	inNS(t, ns, func() {
+		for i, port := range []uint16{500, 4500} {
+			if s.udp[i], err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(s.local, port))); err != nil {
+				t.Error(err)
+			}
+		}
+		if s.raw, err = net.ListenIP("ip4:50", &net.IPAddr{IP: s.local.AsSlice()}); err != nil {
+			t.Error(err)
+		}
+	})
+	if t.Failed() {
+		t.FailNow()
+	}
+	go s.readUDP(0)
+	go s.readUDP(1)
+	go s.readRaw()
+	go s.timer()
+	t.Cleanup(func() {
+		close(s.done)
+		s.udp[0].Close()
+		s.udp[1].Close()
+		s.raw.Close()
+	})
+	return s
+}
+
+func (s *shell) readUDP(i int) {
+	buf := make([]byte, 65536)
+	for {
+		n, from, err := s.udp[i].ReadFromUDPAddrPort(buf)
+		if err != nil {
+			return
+		}
+		b := buf[:n]
+		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+		if i == 1 && n > 4 && binary.BigEndian.Uint32(b) != 0 {
+			s.esp(b)
+			continue
+		}
+		s.do(func(now time.Time) {
+			_ = s.e.Receive(now, Packet{Local: netip.AddrPortFrom(s.local, [2]uint16{500, 4500}[i]), Remote: from, NATT: i == 1, Data: b}, &s.out)
+		})
+	}
+}
+
+func (s *shell) readRaw() {
+	buf := make([]byte, 65536)
+	for {
+		n, _, err := s.raw.ReadFrom(buf)
+		if err != nil {
+			return
+		}
+		s.esp(buf[:n])
+	}
+}
+
+// esp takes an ESP packet: an ICMP echo answer is noted.
+func (s *shell) esp(b []byte) {
+	s.mu.Lock()
+	spi := binary.BigEndian.Uint32(b)
+	in := s.in[spi]
+	s.mu.Unlock()
+	if in == nil {
+		return
+	}
+	payload, next, err := in.Open(append([]byte(nil), b...))
+	if err != nil {
+		s.t.Errorf("ESP from the kernel: %v", err)
+		return
+	}
+	if next == 4 && len(payload) > 20 {
+		next, payload = payload[9], payload[20:]
+	}
+	s.do(func(now time.Time) {
+		s.e.InboundUsed(now, spi, &s.out)
+		if next == 1 && len(payload) >= 8 && payload[0] == 0 {
+			s.pong[binary.BigEndian.Uint16(payload[6:])] = true
+		}
+	})
+}
+
+// ping sends an ICMP echo request in ESP.
+func (s *shell) ping(seq uint16) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.seal == nil {
+		return
+	}
+	icmp := []byte{8, 0, 0, 0, 0, 9, byte(seq >> 8), byte(seq), 'v', 'h', 'u', 'b'}
+	sum := uint32(0)
+	for i := 0; i < len(icmp); i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(icmp[i:]))
+	}
+	sum = sum&0xffff + sum>>16
+	binary.BigEndian.PutUint16(icmp[2:], ^uint16(sum))
+	buf := make([]byte, 256)
+	copy(buf[100:], icmp)
+	p := packet.Packet{Buf: buf, Off: 100, End: 100 + len(icmp)}
+	if err := s.seal.Seal(&p, 1); err != nil {
+		s.t.Errorf("seal: %v", err)
+		return
+	}
+	sealed := p.Buf[p.Off:p.End]
+	var err error
+	if s.send.UDP {
+		_, err = s.udp[1].WriteToUDPAddrPort(sealed, s.send.Remote)
+	} else {
+		_, err = s.raw.WriteTo(sealed, &net.IPAddr{IP: s.send.Remote.Addr().AsSlice()})
+	}
+	if err != nil {
+		s.t.Logf("send ESP: %v", err)
+	}
+}
+
+// do runs f on the machine and carries out what it says.
+func (s *shell) do(f func(now time.Time)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(time.Now())
+	for _, ev := range s.out.Events {
+		s.seen = append(s.seen, ev)
+		switch ev := ev.(type) {
+		case ChildInstalled:
+			in, err := esp.NewInbound(esp.Config{SPI: ev.Child.In.SPI, Suite: ev.Child.Suite, Keys: ev.Child.In.Keys, Mode: ev.Child.Mode, ESN: ev.Child.ESN})
+			if err != nil {
+				s.t.Error(err)
+			}
+			s.in[ev.Child.In.SPI], s.kids[ev.Child.In.SPI] = in, ev.Child
+		case ChildUsable:
+			out, err := esp.NewOutbound(esp.Config{SPI: ev.Child.Out.SPI, Suite: ev.Child.Suite, Keys: ev.Child.Out.Keys, Mode: ev.Child.Mode,
+				ESN: ev.Child.ESN, Rand: rand.Reader, InnerSrc: netip.MustParseAddr("10.8.0.1"), InnerDst: netip.MustParseAddr("10.8.0.2")})
+			if err != nil {
+				s.t.Error(err)
+			}
+			s.send, s.seal = ev.Child, out
+		case ChildDown:
+			delete(s.in, ev.Child.In.SPI)
+			delete(s.kids, ev.Child.In.SPI)
+			if s.send == ev.Child {
+				s.send, s.seal = nil, nil
+			}
+		}
+	}
+	for _, p := range s.out.Packets {
+		conn := s.udp[0]
+		if p.NATT {
+			conn = s.udp[1]
+		}
+		if _, err := conn.WriteToUDPAddrPort(p.Data, p.Remote); err != nil {
+			s.t.Logf("send IKE to %s: %v", p.Remote, err)
+		}
+	}
+	s.out.Reset()
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (s *shell) timer() {
+	for {
+		s.mu.Lock()
+		next := s.e.Deadline()
+		s.mu.Unlock()
+		wait := time.Hour
+		if !next.IsZero() {
+			wait = time.Until(next)
+		}
+		t := time.NewTimer(max(0, wait))
+		select {
+		case <-s.done:
+			t.Stop()
+			return
+		case <-s.wake:
+		case <-t.C:
+			s.do(func(now time.Time) { s.e.Advance(now, &s.out) })
+		}
+		t.Stop()
+	}
+}
+
+func (s *shell) get(f func() bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return f()
+}
+
+func (s *shell) story() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x := side{name: "vhub", events: s.seen}
+	return x.log() + fmt.Sprintf("%+v\n", s.e.Counters())
+}
+
+// live is the network of one test.
+type live struct {
+	lab    *netlab.Lab
+	swan   *charon
+	vhub   *netlab.NS
+	swanIP string // as vhub sees it
+}
+
+// newLive makes the namespaces and starts charon, which is behind a NAT if nat.
+func newLive(t *testing.T, nat bool) *live {
+	testenv.NeedRoot(t)
+	testenv.NeedTool(t, "ip", "swanctl", "unshare")
+	testenv.NeedFile(t, "/usr/lib/ipsec/charon")
+	lab := netlab.New(t)
+	l := &live{lab: lab, vhub: lab.NS("ikv"), swanIP: "10.9.0.2"}
+	swan := lab.NS("iks")
+	if nat {
+		router := lab.NS("ikr")
+		lab.Wire(l.vhub, "wan", router, "out")
+		lab.Wire(router, "in", swan, "wan")
+		l.vhub.Addr("wan", "10.9.0.1/24")
+		router.Addr("out", "10.9.0.2/24")
+		router.Addr("in", "192.168.9.1/24")
+		swan.Addr("wan", "192.168.9.2/24")
+		swan.Sh("ip route add default via 192.168.9.1")
+		router.Masquerade("out")
+	} else {
+		lab.Wire(l.vhub, "wan", swan, "wan")
+		l.vhub.Addr("wan", "10.9.0.1/24")
+		swan.Addr("wan", "10.9.0.2/24")
+	}
+	swan.Addr("lo", "10.8.0.2/32")
+	l.swan = startCharon(t, swan, lab.Dir())
+	t.Cleanup(func() {
+		if t.Failed() {
+			log := l.swan.log()
+			t.Logf("strongSwan's log (end):\n%s", log[max(0, len(log)-6000):])
+		}
+	})
+	return l
+}
+
+// swanConf is a swanctl.conf for one connection.
+func swanConf(local, proposals, espProposals, more, childMore string) string {
+	return fmt.Sprintf(`
+connections { v {
+  version = 1
+  local_addrs = %s
+  remote_addrs = 10.9.0.1
+  proposals = %s
+  dpd_delay = 5s
+  %s
+  local { auth = psk
+    id = keyid:branch1 }
+  remote { auth = psk
+    id = %%any }
+  children { c {
+    mode = tunnel
+    local_ts = 10.8.0.2/32
+    remote_ts = 10.8.0.1/32
+    esp_proposals = %s
+    %s
+  } }
+} }
+secrets { ike-1 { secret = "%s" } }
+`, local, proposals, more, espProposals, childMore, psk)
+}
+
+func acceptAll(*ChildRequest) error { return nil }
+
+// pings sends count echo requests and wants all of them answered.
+func (l *live) pings(t *testing.T, s *shell, from, count int) {
+	t.Helper()
+	for i := from; i < from+count; i++ {
+		l.lab.WaitFor(fmt.Sprintf("echo answer %d through ESP", i), 5*time.Second, func() (bool, string) {
+			s.ping(uint16(i))
+			return s.get(func() bool { return s.pong[uint16(i)] }), s.story()
+		})
+	}
+}
+
+func TestLiveStrongSwanDials(t *testing.T) {
+	for _, c := range []struct {
+		name                  string
+		nat                   bool
+		ike, esp, more, child string
+		want                  string
+		peer                  func(*Peer)
+	}{
+		{"main mode, ecp384, GCM", false, "aes256-sha384-ecp384", "aes128gcm16", "encap = yes", "", "aes256-sha384-ecp384", nil},
+		{"main mode behind a NAT", true, "aes128-sha1-modp2048", "aes256-sha1", "", "", "aes128-sha1-modp2048", nil},
+		{"aggressive mode behind a NAT", true, "aes256-sha256-modp2048", "aes256-sha256-modp2048", "aggressive = yes", "", "aes256-sha256-modp2048",
+			func(p *Peer) { p.Aggressive = true }},
+		{"aggressive mode, SHA-512", false, "aes256-sha512-modp3072", "aes256gcm16", "encap = yes\n aggressive = yes", "", "aes256-sha512-modp3072",
+			func(p *Peer) { p.Aggressive, p.AggressivePrompt = true, true }},
+		{"legacy 3DES MD5 MODP 1024", false, "3des-md5-modp1024", "3des-md5", "encap = yes", "", "3des-md5-modp1024", func(p *Peer) { p.Legacy = true }},
+		{"forced UDP encapsulation", false, "aes256-sha256-ecp256", "aes256-sha512", "encap = yes", "", "aes256-sha256-ecp256", nil},
+		{"server's preference decides", false, "3des-md5-modp1024,aes128-sha1-modp1536,aes256-sha256-modp4096,aes256-sha256-ecp521", "aes128-sha1,aes128gcm16", "encap = yes", "", "aes256-sha256-ecp521", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := newLive(t, c.nat)
+			peer := answerer(c.peer)
+			peer.Accept = acceptAll
+			other := &Peer{Name: "road", Key: []byte("another key for road warriors"), Accept: acceptAll}
+			s := startShell(t, l.vhub, "10.9.0.1", Config{Peers: []*Peer{other, peer}})
+			local := "10.9.0.2"
+			if c.nat {
+				local = "192.168.9.2"
+			}
+			l.swan.load(swanConf(local, c.ike, c.esp, c.more, c.child))
+			out, err := l.swan.swanctl("--initiate", "--child", "c", "--timeout", "15")
+			if err != nil {
+				t.Fatalf("initiate: %v\n%s\n%s", err, out, s.story())
+			}
+			up := eventsOf[Established](&side{events: s.seen})
+			if len(up) != 1 || up[0].Suite.String() != c.want || up[0].Peer != peer {
+				t.Errorf("established %+v", up)
+			}
+			l.pings(t, s, 1, 5)
+			t.Log("\n" + s.story())
+			// strongSwan's delete is heard.
+			if out, err := l.swan.swanctl("--terminate", "--ike", "v"); err != nil {
+				t.Errorf("terminate: %v\n%s", err, out)
+			}
+			l.lab.WaitFor("the session to close", 5*time.Second, func() (bool, string) {
+				return s.get(func() bool { return len(eventsOf[Closed](&side{events: s.seen})) == 1 }), s.story()
+			})
+		})
+	}
+}
+
+func TestLiveDialStrongSwan(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		ike, esp, more string
+		peer           func(*Peer)
+	}{
+		{"main mode", "aes256-sha256-modp2048", "aes128gcm16", "", nil},
+		{"aggressive mode", "aes128-sha1-modp2048", "aes256-sha1", "aggressive = yes", func(p *Peer) { p.Aggressive = true }},
+		{"main mode with PFS", "aes256-sha256-ecp256", "aes256-sha256-modp2048", "", func(p *Peer) { p.PFS = MODP2048 }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := newLive(t, false)
+			peer := &Peer{Name: "swan", Key: psk, LocalID: ID{IDFQDN, "vhub.example"}, RemoteID: ID{IDKeyID, "branch1"}, Accept: acceptAll,
+				ForceNATT: true,
+				Children:  []ChildConfig{{Name: "c", Mode: esp.Tunnel, Local: AddrSelector(netip.MustParseAddr("10.8.0.1"), 0, 0), Remote: AddrSelector(netip.MustParseAddr("10.8.0.2"), 0, 0)}}}
+			if c.peer != nil {
+				c.peer(peer)
+			}
+			s := startShell(t, l.vhub, "10.9.0.1", Config{})
+			l.swan.load(swanConf("10.9.0.2", c.ike, c.esp, c.more, ""))
+			s.do(func(now time.Time) {
+				if _, err := s.e.Dial(now, peer, netip.MustParseAddrPort("10.9.0.1:500"), netip.MustParseAddrPort("10.9.0.2:500"), &s.out); err != nil {
+					t.Error(err)
+				}
+			})
+			l.lab.WaitFor("a child", 10*time.Second, func() (bool, string) { return s.get(func() bool { return s.send != nil }), s.story() })
+			l.pings(t, s, 1, 5)
+			t.Log("\n" + s.story())
+		})
+	}
+}
