@@ -103,10 +103,18 @@ func putChecksum(at []byte, sum uint16) {
 // pseudo returns the pseudo-header sum of the packet for an upper part of n bytes.
 func (l *Layers) pseudo(b []byte, n int) uint16 {
 	p := b[l.Net:]
-	if l.IP == 4 {
-		return PseudoSum(p[12:16], p[16:20], l.Proto, n)
+	if l.IP == 4 { // 32-bit words fold to the same sum
+		return fold(uint64(binary.BigEndian.Uint32(p[12:])) + uint64(binary.BigEndian.Uint32(p[16:])) + uint64(l.Proto) + uint64(n))
 	}
-	return PseudoSum(p[8:24], p[24:40], l.Proto, n)
+	return Sum(p[8:40], fold(uint64(l.Proto)+uint64(n)))
+}
+
+// sum20 is Sum of an IPv4 header without options.
+func sum20(p []byte) uint16 {
+	h := (*[20]byte)(p)
+	s := uint64(binary.BigEndian.Uint32(h[0:])) + uint64(binary.BigEndian.Uint32(h[4:])) + uint64(binary.BigEndian.Uint32(h[8:])) +
+		uint64(binary.BigEndian.Uint32(h[12:])) + uint64(binary.BigEndian.Uint32(h[16:]))
+	return fold(s)
 }
 
 // ChecksumValid tells whether the TCP, UDP or ICMP checksum of a plain frame

@@ -230,7 +230,7 @@ func sameTCP(a, b TCP) bool {
 
 // sumsRight tells whether the checksums of a frame are right or need no look.
 func sumsRight(f *Frame, l *Layers) bool {
-	if l.IP == 4 && Sum(f.Data[l.Net:l.Net+20], 0) != 0xffff {
+	if l.IP == 4 && sum20(f.Data[l.Net:]) != 0xffff {
 		return false
 	}
 	return f.CsumValid || f.NeedsCsum || l.ChecksumValid(f.Data)
@@ -281,7 +281,7 @@ func (j *Joiner) build(in []Frame, g *group, b []byte) Frame {
 		f.GSO = GSOTCP4
 		binary.BigEndian.PutUint16(p[2:], uint16(len(p)))
 		p[10], p[11] = 0, 0
-		binary.BigEndian.PutUint16(p[10:], ^Sum(p[:20], 0))
+		binary.BigEndian.PutUint16(p[10:], ^sum20(p))
 	} else {
 		f.GSO = GSOTCP6
 		binary.BigEndian.PutUint16(p[4:], uint16(len(p)-40))
