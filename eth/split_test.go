@@ -11,7 +11,7 @@ import (
 
 func TestSplitAgainstSlowModel(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	for range 1500 {
+	for range 600 {
 		s, seg := randomSpec(r)
 		f := s.large(seg)
 		if fault := f.Check(); fault != OK {

@@ -19,17 +19,38 @@ func (l *Layers) IPv4(b []byte) IPv4 {
 	return IPv4(b[l.Net:l.End])
 }
 
-func (p IPv4) HeaderLen() int    { return int(p[0]&15) * 4 }                    // bytes, with options
-func (p IPv4) TotalLen() int     { return int(binary.BigEndian.Uint16(p[2:])) } // bytes
-func (p IPv4) ID() uint16        { return binary.BigEndian.Uint16(p[4:]) }
-func (p IPv4) DF() bool          { return p[6]&0x40 != 0 } // don't fragment
-func (p IPv4) MF() bool          { return p[6]&0x20 != 0 } // more fragments follow
-func (p IPv4) FragOffset() int   { return int(binary.BigEndian.Uint16(p[6:])&0x1fff) * 8 }
-func (p IPv4) TTL() uint8        { return p[8] }
-func (p IPv4) Protocol() uint8   { return p[9] }
-func (p IPv4) Src() netip.Addr   { return netip.AddrFrom4([4]byte(p[12:16])) }
-func (p IPv4) Dst() netip.Addr   { return netip.AddrFrom4([4]byte(p[16:20])) }
-func (p IPv4) HeaderValid() bool { return Sum(p[:p.HeaderLen()], 0) == 0xffff } // header checksum
+// HeaderLen returns the bytes of the header with options.
+func (p IPv4) HeaderLen() int { return int(p[0]&15) * 4 }
+
+// TotalLen returns the bytes of the packet, header included.
+func (p IPv4) TotalLen() int { return int(binary.BigEndian.Uint16(p[2:])) }
+
+// ID returns the identification, which fragments of one packet share.
+func (p IPv4) ID() uint16 { return binary.BigEndian.Uint16(p[4:]) }
+
+// DF tells that the packet must not be fragmented.
+func (p IPv4) DF() bool { return p[6]&0x40 != 0 }
+
+// MF tells that more fragments follow.
+func (p IPv4) MF() bool { return p[6]&0x20 != 0 }
+
+// FragOffset returns where in the datagram this fragment begins, in bytes.
+func (p IPv4) FragOffset() int { return int(binary.BigEndian.Uint16(p[6:])&0x1fff) * 8 }
+
+// TTL returns the time to live, in hops.
+func (p IPv4) TTL() uint8 { return p[8] }
+
+// Protocol returns the upper protocol.
+func (p IPv4) Protocol() uint8 { return p[9] }
+
+// Src returns the source address.
+func (p IPv4) Src() netip.Addr { return netip.AddrFrom4([4]byte(p[12:16])) }
+
+// Dst returns the destination address.
+func (p IPv4) Dst() netip.Addr { return netip.AddrFrom4([4]byte(p[16:20])) }
+
+// HeaderValid tells whether the header checksum is right.
+func (p IPv4) HeaderValid() bool { return Sum(p[:p.HeaderLen()], 0) == 0xffff }
 
 // IPv6 is an IPv6 header and what follows, to the end of the packet (RFC 8200).
 type IPv6 []byte
@@ -42,11 +63,20 @@ func (l *Layers) IPv6(b []byte) IPv6 {
 	return IPv6(b[l.Net:l.End])
 }
 
-func (p IPv6) PayloadLen() int   { return int(binary.BigEndian.Uint16(p[4:])) } // bytes, with extension headers
+// PayloadLen returns the bytes behind the fixed header, extension headers included.
+func (p IPv6) PayloadLen() int { return int(binary.BigEndian.Uint16(p[4:])) }
+
+// NextHeader returns the protocol of what follows the fixed header.
 func (p IPv6) NextHeader() uint8 { return p[6] }
-func (p IPv6) HopLimit() uint8   { return p[7] }
-func (p IPv6) Src() netip.Addr   { return netip.AddrFrom16([16]byte(p[8:24])) }
-func (p IPv6) Dst() netip.Addr   { return netip.AddrFrom16([16]byte(p[24:40])) }
+
+// HopLimit returns the hop limit.
+func (p IPv6) HopLimit() uint8 { return p[7] }
+
+// Src returns the source address.
+func (p IPv6) Src() netip.Addr { return netip.AddrFrom16([16]byte(p[8:24])) }
+
+// Dst returns the destination address.
+func (p IPv6) Dst() netip.Addr { return netip.AddrFrom16([16]byte(p[24:40])) }
 
 // TCP is a TCP header and its payload (RFC 9293).
 type TCP []byte
@@ -59,7 +89,7 @@ func (l *Layers) TCP(b []byte) TCP {
 	return TCP(b[l.L4:l.End])
 }
 
-// TCP flags.
+// TCP flags (RFC 9293 section 3.1; ECE and CWR: RFC 3168 section 6.1).
 const (
 	FlagFIN = 1 << iota
 	FlagSYN
@@ -71,16 +101,35 @@ const (
 	FlagCWR
 )
 
-func (t TCP) SrcPort() uint16  { return binary.BigEndian.Uint16(t) }
-func (t TCP) DstPort() uint16  { return binary.BigEndian.Uint16(t[2:]) }
-func (t TCP) Seq() uint32      { return binary.BigEndian.Uint32(t[4:]) }
-func (t TCP) Ack() uint32      { return binary.BigEndian.Uint32(t[8:]) }
-func (t TCP) HeaderLen() int   { return int(t[12]>>4) * 4 } // bytes, with options
-func (t TCP) Flags() uint8     { return t[13] }
-func (t TCP) Window() uint16   { return binary.BigEndian.Uint16(t[14:]) }
+// SrcPort returns the source port.
+func (t TCP) SrcPort() uint16 { return binary.BigEndian.Uint16(t) }
+
+// DstPort returns the destination port.
+func (t TCP) DstPort() uint16 { return binary.BigEndian.Uint16(t[2:]) }
+
+// Seq returns the sequence number of the first byte.
+func (t TCP) Seq() uint32 { return binary.BigEndian.Uint32(t[4:]) }
+
+// Ack returns the acknowledgement number.
+func (t TCP) Ack() uint32 { return binary.BigEndian.Uint32(t[8:]) }
+
+// HeaderLen returns the bytes of the header with options.
+func (t TCP) HeaderLen() int { return int(t[12]>>4) * 4 }
+
+// Flags returns FlagFIN to FlagCWR.
+func (t TCP) Flags() uint8 { return t[13] }
+
+// Window returns the window as sent, not scaled.
+func (t TCP) Window() uint16 { return binary.BigEndian.Uint16(t[14:]) }
+
+// Checksum returns the checksum field.
 func (t TCP) Checksum() uint16 { return binary.BigEndian.Uint16(t[16:]) }
-func (t TCP) Options() []byte  { return t[20:t.HeaderLen()] }
-func (t TCP) Payload() []byte  { return t[t.HeaderLen():] }
+
+// Options returns the bytes of the options, padding included.
+func (t TCP) Options() []byte { return t[20:t.HeaderLen()] }
+
+// Payload returns what follows the header.
+func (t TCP) Payload() []byte { return t[t.HeaderLen():] }
 
 // UDP is a UDP header and what follows, to the end of the IP packet (RFC 768).
 type UDP []byte
@@ -93,11 +142,20 @@ func (l *Layers) UDP(b []byte) UDP {
 	return UDP(b[l.L4:l.End])
 }
 
-func (u UDP) SrcPort() uint16  { return binary.BigEndian.Uint16(u) }
-func (u UDP) DstPort() uint16  { return binary.BigEndian.Uint16(u[2:]) }
-func (u UDP) Len() int         { return int(binary.BigEndian.Uint16(u[4:])) } // bytes, with the header, as sent: not checked
+// SrcPort returns the source port.
+func (u UDP) SrcPort() uint16 { return binary.BigEndian.Uint16(u) }
+
+// DstPort returns the destination port.
+func (u UDP) DstPort() uint16 { return binary.BigEndian.Uint16(u[2:]) }
+
+// Len returns the length field: bytes with the header, as sent, not checked.
+func (u UDP) Len() int { return int(binary.BigEndian.Uint16(u[4:])) }
+
+// Checksum returns the checksum field, 0 for none.
 func (u UDP) Checksum() uint16 { return binary.BigEndian.Uint16(u[6:]) }
-func (u UDP) Payload() []byte  { return u[8:] } // by the IP length
+
+// Payload returns what follows the header, to the end by the IP length.
+func (u UDP) Payload() []byte { return u[8:] }
 
 // ARP is an ARP packet for Ethernet and IPv4 (RFC 826), 28 bytes.
 type ARP []byte
@@ -122,10 +180,19 @@ func (l *Layers) ARP(b []byte) ARP {
 	return ARP(b[l.Net : l.Net+arpLen])
 }
 
-func (a ARP) Op() uint16           { return binary.BigEndian.Uint16(a[6:]) }
-func (a ARP) SenderMAC() Addr      { return Addr(a[8:14]) }
+// Op returns the operation, ARPRequest or ARPReply.
+func (a ARP) Op() uint16 { return binary.BigEndian.Uint16(a[6:]) }
+
+// SenderMAC returns the hardware address of the sender.
+func (a ARP) SenderMAC() Addr { return Addr(a[8:14]) }
+
+// SenderIP returns the protocol address of the sender.
 func (a ARP) SenderIP() netip.Addr { return netip.AddrFrom4([4]byte(a[14:18])) }
-func (a ARP) TargetMAC() Addr      { return Addr(a[18:24]) }
+
+// TargetMAC returns the hardware address asked for or answered to.
+func (a ARP) TargetMAC() Addr { return Addr(a[18:24]) }
+
+// TargetIP returns the protocol address asked for or answered to.
 func (a ARP) TargetIP() netip.Addr { return netip.AddrFrom4([4]byte(a[24:28])) }
 
 // IsGratuitous tells an announcement: sender and target address are the same
