@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"encoding/binary"
 	"time"
 
 	"vhub/eth"
@@ -23,17 +22,14 @@ import (
 func (h *Hub) forward(now time.Time, v *view, in *member, frames []eth.Frame, s *scratch) {
 	micros := h.micros(now)
 	sec, at := uint32(micros/1_000_000), uint32(micros>>usPerUnit)
-	if len(frames) > 1 {
-		h.prefetch(frames)
-	}
+	s.glances = h.glances(frames, v.suppress, s.glances)
 	for i := range frames {
-		f := &frames[i]
+		f, g := &frames[i], &s.glances[i]
 
 		// 1 whole?
-		b := f.Data
 		s.frames++
-		s.bytes += uint64(len(b))
-		if len(b) < eth.HeaderLen {
+		s.bytes += uint64(len(f.Data))
+		if !g.ok {
 			s.segments++
 			s.drops[Runt]++
 			continue
@@ -48,19 +44,7 @@ func (h *Hub) forward(now time.Time, v *view, in *member, frames []eth.Frame, s 
 			segments = segmentsOf(f)
 		}
 		s.segments += uint64(segments)
-		dst := binary.BigEndian.Uint64(b) >> 16
-		low := binary.BigEndian.Uint64(b[6:])
-		src, etherType, vlan := low>>16, uint16(low), uint16(0)
-		if etherType == eth.TypeVLAN || etherType == eth.TypeQinQ {
-			if len(b) < eth.HeaderLen+eth.TagLen {
-				s.drops[Runt]++
-				continue
-			}
-			vlan = binary.BigEndian.Uint16(b[14:]) & 0xfff
-			etherType = binary.BigEndian.Uint16(b[16:])
-		}
-		group := dst>>40&1 != 0
-		if reason, bad := h.misfit(in, f, dst, src, group); bad {
+		if reason, bad := h.misfit(in, f, g); bad {
 			s.drops[reason]++
 			continue
 		}
@@ -68,20 +52,20 @@ func (h *Hub) forward(now time.Time, v *view, in *member, frames []eth.Frame, s 
 		// 2 new?
 		var found finding
 		if v.suppress {
-			found = h.dup.look(f, h.dup.keys.ethernet(dst, src, vlan, etherType), in.id, at, in.suppress)
+			found = h.dup.look(f, g, in.id, at, in.suppress)
 			if found.doubt != isNew {
-				s.drops[h.doubted(now, micros, v, in, &found, vlan, dst, src)]++
+				s.drops[h.doubted(now, micros, v, in, &found, g)]++
 				continue
 			}
 		}
-		if src == h.mac {
-			h.ownSource(now, in, src)
+		if g.src == h.mac {
+			h.ownSource(now, in, g.src)
 			s.drops[OwnSource]++
 			continue
 		}
 
 		// 3 learn
-		key := makeKey(vlan, src)
+		key := g.from()
 		table := h.stations.cur.Load()
 		sl := table.find(key)
 		var p place
@@ -98,28 +82,28 @@ func (h *Hub) forward(now time.Time, v *view, in *member, frames []eth.Frame, s 
 		}
 
 		// 4 filters: of groups
-		if group {
-			if reason, drop := h.storm(now, micros, in, dst, segments); drop {
+		if g.group() {
+			if reason, drop := h.storm(now, micros, in, g.dst, segments); drop {
 				s.drops[reason]++
 				continue
 			}
 		}
 
 		// 5 neighbours
-		if h.segment != nil && wantsHelp(etherType, b) {
-			if h.help(now, v, in, b, s) {
+		if h.segment != nil && wantsHelp(g.etherType, f.Data) {
+			if h.help(now, v, in, f.Data, s) {
 				s.drops[Answered]++
 				continue
 			}
 		}
-		if dst == h.mac {
+		if g.dst == h.mac {
 			s.drops[ToHub]++
 			continue
 		}
 
 		// 6 look up
-		if !group {
-			if p := h.stations.cur.Load().get(makeKey(vlan, dst)); p.live(sec, h.stations.age) {
+		if !g.group() {
+			if p := h.stations.cur.Load().get(g.to()); p.live(sec, h.stations.age) {
 				if out := v.member(p.link()); out != nil {
 					reason, barred := in.barred(out)
 					if !barred && !out.up {
@@ -157,42 +141,14 @@ func (h *Hub) forward(now time.Time, v *view, in *member, frames []eth.Frame, s 
 	}
 }
 
-// prefetch loads what the batch will look up in the table, so that the memory
-// works on several frames at once.
-func (h *Hub) prefetch(frames []eth.Frame) {
-	table := h.stations.cur.Load()
-	sum := uint64(0)
-	for i := range frames {
-		b := frames[i].Data
-		if len(b) < eth.HeaderLen+eth.TagLen {
-			continue
-		}
-		dst, low := binary.BigEndian.Uint64(b)>>16, binary.BigEndian.Uint64(b[6:])
-		vlan := uint16(0)
-		if t := uint16(low); t == eth.TypeVLAN || t == eth.TypeQinQ {
-			vlan = binary.BigEndian.Uint16(b[14:]) & 0xfff
-		}
-		sum += table.touch(makeKey(vlan, low>>16))
-		if dst>>40&1 == 0 {
-			sum += table.touch(makeKey(vlan, dst))
-		}
-	}
-	touched(sum)
-}
-
-// touched keeps the compiler from leaving out the loads of prefetch.
-//
-//go:noinline
-func touched(uint64) {}
-
 // misfit says what is wrong with a frame's size and addresses, if so.
-func (h *Hub) misfit(in *member, f *eth.Frame, dst, src uint64, group bool) (Reason, bool) {
+func (h *Hub) misfit(in *member, f *eth.Frame, g *glance) (Reason, bool) {
 	switch {
 	case longest(f) > in.maxFrame || len(f.Data) > eth.MaxLargeLen:
 		return Oversize, true
-	case src>>40&1 != 0 || src == 0:
+	case g.src>>40&1 != 0 || g.src == 0:
 		return BadSource, true
-	case group && dst>>4 == 0x0180c200000 && (!h.cfg.ForwardReserved || dst&15 == 1):
+	case g.dst>>4 == 0x0180c200000 && (!h.cfg.ForwardReserved || g.dst&15 == 1):
 		return Reserved, true // 802.1Q section 8.6.3; 802.3 annex 31B for pause
 	}
 	return 0, false

@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"encoding/binary"
 	"time"
 
 	"vhub/arp"
@@ -51,32 +50,22 @@ func (h *Hub) sendOwn(now time.Time, v *view, s *scratch) {
 	sec := uint32(micros / 1_000_000)
 	for i := range s.arp.Sends {
 		send := &s.arp.Sends[i]
-		if len(send.Frame) < eth.HeaderLen {
+		f := eth.Frame{Data: send.Frame}
+		var g glance
+		if g.read(&f, &h.dup.keys); !g.ok {
 			continue
 		}
-		f := eth.Frame{Data: send.Frame}
-		dst, src, vlan := eth.Destination(f.Data), eth.Source(f.Data), eth.VLAN(f.Data)
 		if v.suppress {
 			var from uint16 // in whose name: the link of the station that seems to send it
-			if p := h.stations.cur.Load().get(makeKey(vlan, src.Uint64())); p.live(sec, h.stations.age) {
+			if p := h.stations.cur.Load().get(g.from()); p.live(sec, h.stations.age) {
 				from = p.link()
 			}
-			hdr := h.dup.keys.ethernet(dst.Uint64(), src.Uint64(), vlan, outerType(f.Data))
-			h.dup.remember(&f, hdr, from, uint32(micros>>usPerUnit), send.Flood || dst.IsGroup())
+			h.dup.remember(&g.id, from, uint32(micros>>usPerUnit), send.Flood || g.group())
 		}
-		h.route(now, v, send, &f, makeKey(vlan, dst.Uint64()), sec, s)
+		h.route(now, v, send, &f, g.to(), sec, s)
 	}
 	s.flush(now)
 	s.arp.Reset()
-}
-
-// outerType is the type behind one tag, as forward puts it into keys.
-func outerType(b []byte) uint16 {
-	typ := binary.BigEndian.Uint16(b[12:])
-	if (typ == eth.TypeVLAN || typ == eth.TypeQinQ) && len(b) >= eth.HeaderLen+eth.TagLen {
-		return binary.BigEndian.Uint16(b[16:])
-	}
-	return typ
 }
 
 // route queues one frame of the hub's own.

@@ -57,39 +57,76 @@ type identity struct {
 	seg  segment
 }
 
-// identify makes the identity of a frame. hdr is the part of the key that
-// the Ethernet header gives.
-func (k *keyer) identify(f *eth.Frame, l *eth.Layers, hdr uint64) identity {
+// identify puts the identity of a frame into its glance.
+func (k *keyer) identify(f *eth.Frame, g *glance) {
 	b := f.Data
-	if l.Net > eth.HeaderLen+eth.TagLen {
-		hdr = mix(hdr^uint64(binary.BigEndian.Uint16(b[l.Net-eth.TagLen:])&0xfff), k.d)
+	l, ok := common(b, g)
+	if !ok {
+		l = eth.Parse(b)
 	}
-	if l.L4 == 0 || l.Frag != eth.FragNone {
-		return identity{key: k.content(b[l.Net:l.CanonicalLen(b)], l, hdr)}
-	}
-	switch l.Proto {
-	case eth.ProtoTCP:
-		return k.segment(b, l, hdr)
-	case eth.ProtoUDP:
-		id := identity{kind: kindUDP, key: k.datagram(b, l, hdr, l.Data, l.End)}
+	g.id = identity{}
+	hdr := k.ethernet(b, &l, g)
+	switch {
+	case l.L4 == 0 || l.Frag != eth.FragNone:
+		g.id.key = k.content(b[l.Net:l.CanonicalLen(b)], &l, hdr)
+	case l.Proto == eth.ProtoTCP:
+		k.segment(b, &l, hdr, &g.id)
+	case l.Proto == eth.ProtoUDP:
+		g.id.kind, g.id.key = kindUDP, k.datagram(b, &l, hdr, l.Data, l.End)
 		if l.IP == 4 {
-			id.id = b[l.Net+4] ^ b[l.Net+5]
+			g.id.id = b[l.Net+4] ^ b[l.Net+5]
 		}
 		if f.GSO == eth.GSOUDP && f.SegSize > 0 {
-			id.kind = kindUDPs
+			g.id.kind = kindUDPs
 		}
-		return id
-	case eth.ProtoICMP, eth.ProtoICMPv6:
-		h := k.ip(b, l, hdr, l.End-l.Net, true)
-		h = mix(h^uint64(binary.BigEndian.Uint16(b[l.L4:])), k.c)
-		return identity{key: mix(h^maphash.Bytes(k.seed, b[l.L4+4:l.End]), k.d)}
+	case l.Proto == eth.ProtoICMP || l.Proto == eth.ProtoICMPv6:
+		h := k.ip(b, &l, l.End-l.Net, true) ^ uint64(binary.BigEndian.Uint16(b[l.L4:]))
+		g.id.key = mix(hdr^maphash.Bytes(k.seed, b[l.L4+4:l.End]), h^k.c)
+	default:
+		g.id.key = k.content(b[l.Net:l.End], &l, hdr)
 	}
-	return identity{key: k.content(b[l.Net:l.End], l, hdr)}
+}
+
+// common is what eth.Parse says of a whole IPv4 packet without options in an
+// untagged or once tagged frame, with TCP or UDP in it: most frames are so.
+func common(b []byte, g *glance) (l eth.Layers, ok bool) {
+	off := eth.HeaderLen
+	if g.tagged {
+		off += eth.TagLen
+	}
+	if g.etherType != eth.TypeIPv4 || len(b) < off+28 || b[off] != 0x45 {
+		return l, false
+	}
+	p := b[off : off+28]
+	total := int(binary.BigEndian.Uint16(p[2:]))
+	if total < 28 || off+total > len(b) || p[6]&0x3f != 0 || p[7] != 0 {
+		return l, false
+	}
+	hdr := 8
+	switch p[9] {
+	case eth.ProtoTCP:
+		if total < 40 {
+			return l, false
+		}
+		if hdr = int(b[off+32]>>4) * 4; hdr < 20 || 20+hdr > total {
+			return l, false
+		}
+	case eth.ProtoUDP:
+	default:
+		return l, false
+	}
+	l.EtherType, l.VLAN, l.IP, l.Proto = eth.TypeIPv4, g.vlan, 4, p[9]
+	l.Net, l.L4, l.Data, l.End = off, off+20, off+20+hdr, off+total
+	return l, true
 }
 
 // ethernet is the part of the key that the Ethernet header gives.
-func (k *keyer) ethernet(dst, src uint64, vlan, etherType uint16) uint64 {
-	return mix(dst<<16|uint64(etherType)^k.a, src<<16|uint64(vlan)^k.b)
+func (k *keyer) ethernet(b []byte, l *eth.Layers, g *glance) uint64 {
+	hdr := mix(g.dst<<16|uint64(g.etherType)^k.a, g.src<<16|uint64(g.vlan)^k.b)
+	if l.Net > eth.HeaderLen+eth.TagLen { // a second tag
+		hdr = mix(hdr^uint64(binary.BigEndian.Uint16(b[l.Net-eth.TagLen:])&0xfff), k.d)
+	}
+	return hdr
 }
 
 // content is the key of anything whose upper header is not looked into: all of
@@ -104,53 +141,51 @@ func (k *keyer) content(p []byte, l *eth.Layers, hdr uint64) uint64 {
 }
 
 // ip is the key of an IP header, with length in place of the packet's own.
-func (k *keyer) ip(b []byte, l *eth.Layers, hdr uint64, length int, withID bool) uint64 {
+func (k *keyer) ip(b []byte, l *eth.Layers, length int, withID bool) uint64 {
 	p := b[l.Net:]
 	if l.IP == 4 {
-		head := uint64(p[1])<<56 | uint64(length)<<24 | uint64(binary.BigEndian.Uint16(p[6:]))<<8 | uint64(p[8])
-		hdr = mix(hdr^head, k.a^binary.BigEndian.Uint64(p[12:]))
+		head := uint64(p[1])<<56 | uint64(length)<<36 | uint64(p[6]>>5)<<32 | uint64(p[8])<<24 | uint64(l.Proto)<<16
 		if withID {
-			hdr = mix(hdr^uint64(binary.BigEndian.Uint16(p[4:])), k.b)
+			head |= uint64(binary.BigEndian.Uint16(p[4:]))
 		}
-		if opts := b[l.Net+20 : l.L4]; len(opts) > 0 {
-			hdr = mix(hdr^maphash.Bytes(k.seed, opts), k.b)
+		h := mix(head^k.c, k.a^binary.BigEndian.Uint64(p[12:]))
+		if l.L4 > l.Net+20 {
+			h = mix(h^maphash.Bytes(k.seed, b[l.Net+20:l.L4]), k.b)
 		}
-		return mix(hdr, k.c^uint64(l.Proto))
+		return h
 	}
-	head := uint64(binary.BigEndian.Uint32(p))<<24 ^ uint64(p[7])<<56 ^ uint64(length)
-	hdr = mix(hdr^head, k.a^uint64(l.Proto))
-	hdr = k.addresses6(p, hdr)
-	if ext := b[l.Net+40 : l.L4]; len(ext) > 0 {
-		hdr = mix(hdr^maphash.Bytes(k.seed, ext), k.b)
+	head := uint64(length)<<40 ^ uint64(binary.BigEndian.Uint32(p))<<16 ^ uint64(p[7])<<8 ^ uint64(l.Proto)
+	h := mix(head^k.c, k.addresses6(p)^k.a)
+	if l.L4 > l.Net+40 {
+		h = mix(h^maphash.Bytes(k.seed, b[l.Net+40:l.L4]), k.b)
 	}
-	return hdr
+	return h
 }
 
-func (k *keyer) addresses6(p []byte, hdr uint64) uint64 {
-	x := mix(hdr^binary.BigEndian.Uint64(p[8:]), k.b^binary.BigEndian.Uint64(p[16:]))
-	return mix(x^binary.BigEndian.Uint64(p[24:]), k.c^binary.BigEndian.Uint64(p[32:]))
+func (k *keyer) addresses6(p []byte) uint64 {
+	src := mix(binary.BigEndian.Uint64(p[8:])^k.a, binary.BigEndian.Uint64(p[16:])^k.b)
+	return src ^ mix(binary.BigEndian.Uint64(p[24:])^k.c, binary.BigEndian.Uint64(p[32:])^k.d)
 }
 
 // datagram is the key of a UDP datagram whose payload is b[from:to]: that of
 // the frame, or one piece of a large one.
 func (k *keyer) datagram(b []byte, l *eth.Layers, hdr uint64, from, to int) uint64 {
-	h := k.ip(b, l, hdr, l.Data-l.Net+to-from, false)
-	h = mix(h^uint64(binary.BigEndian.Uint32(b[l.L4:])), k.d)
-	return mix(h^maphash.Bytes(k.seed, b[from:to]), k.a)
+	h := k.ip(b, l, l.Data-l.Net+to-from, false) ^ uint64(binary.BigEndian.Uint32(b[l.L4:]))
+	return mix(hdr^maphash.Bytes(k.seed, b[from:to]), h^k.d)
 }
 
-// segment is the identity of a TCP segment, or of a large frame of them.
-func (k *keyer) segment(b []byte, l *eth.Layers, hdr uint64) identity {
+// segment makes the identity of a TCP segment, or of a large frame of them.
+func (k *keyer) segment(b []byte, l *eth.Layers, hdr uint64, id *identity) {
 	p, t := b[l.Net:], b[l.L4:]
 	var h uint64
 	if l.IP == 4 {
-		h = mix(hdr^binary.BigEndian.Uint64(p[12:]), k.a)
+		h = binary.BigEndian.Uint64(p[12:])
 	} else {
-		h = k.addresses6(p, hdr)
+		h = k.addresses6(p)
 	}
-	h = mix(h^uint64(binary.BigEndian.Uint32(t)), k.d)
+	h = mix(hdr^uint64(binary.BigEndian.Uint32(t)), h^k.d)
 	flags := t[13]
-	id := identity{kind: kindTCP, key: h}
+	id.kind, id.key = kindTCP, h
 	id.seg.end = binary.BigEndian.Uint32(t[4:]) + uint32(l.End-l.Data)
 	if flags&eth.FlagSYN != 0 {
 		id.seg.syn = true
@@ -168,5 +203,4 @@ func (k *keyer) segment(b []byte, l *eth.Layers, hdr uint64) identity {
 			id.copy = mix(h^binary.BigEndian.Uint64(t[4:]), k.b^rest)
 		}
 	}
-	return id
 }

@@ -14,6 +14,7 @@ type scratch struct {
 	out     []pending // by link number
 	touched []*member // those with pending frames, in the order in which they got the first
 	queued  int       // pending frames of all links
+	glances []glance
 	arp     arp.Out
 }
 

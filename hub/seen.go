@@ -88,38 +88,32 @@ func (s *seen) set(key uint64) *[seenWays]record {
 	return (*[seenWays]record)(s.recs[i : i+seenWays])
 }
 
-// find returns the record of a key and its word, or nil.
-func (s *seen) find(key uint64) (*record, seenWord) {
+// find returns the record of a key and its word; without one, word 0 and the
+// record to use for it: a free one, or the oldest of the set.
+func (s *seen) find(key uint64, units uint32) (*record, seenWord) {
 	set := s.set(key)
+	best, most := &set[0], uint32(0)
 	for i := range set {
 		r := &set[i]
-		if r.key.Load() != key {
-			continue
-		}
-		if w := seenWord(r.word.Load()); w&seenValid != 0 && uint64(w)>>8&63 == key>>58 {
+		w := seenWord(r.word.Load())
+		if r.key.Load() == key && uint64(w)>>8&63 == key>>58 && w&seenValid != 0 {
 			return r, w
 		}
+		age := ^uint32(0)
+		if w&seenValid != 0 {
+			age = (units - uint32(w>>38)) & seenTimeMask
+		}
+		if age > most {
+			best, most = r, age
+		}
 	}
-	return nil, 0
+	return best, 0
 }
 
-// add makes a record in the place of the oldest.
-func (s *seen) add(key uint64, units uint32, link uint16, id uint8) *record {
-	set := s.set(key)
-	oldest, most := &set[0], uint32(0)
-	for i := range set {
-		w := seenWord(set[i].word.Load())
-		if w&seenValid == 0 {
-			oldest = &set[i]
-			break
-		}
-		if a := w.age(units); a >= most {
-			oldest, most = &set[i], a
-		}
-	}
-	oldest.key.Store(key)
-	oldest.word.Store(uint64(makeSeen(key, units, link, id)))
-	return oldest
+// set writes a record for a key.
+func (r *record) set(key uint64, w seenWord) {
+	r.key.Store(key)
+	r.word.Store(uint64(w))
 }
 
 // sweep removes the records older than max units in a part of the table:

@@ -78,23 +78,31 @@ func (f *finding) markFlooded() {
 
 // look judges a frame that came by a link, and remembers it if it is new. With
 // check unset (the link does not suppress) every frame is new.
-func (s *suppressor) look(f *eth.Frame, hdr uint64, link uint16, at uint32, check bool) finding {
-	l := eth.Parse(f.Data)
-	id := s.keys.identify(f, &l, hdr)
-	switch id.kind {
+func (s *suppressor) look(f *eth.Frame, g *glance, link uint16, at uint32, check bool) finding {
+	switch g.id.kind {
 	case kindTCP:
-		return s.lookTCP(&id, link, at, check)
+		return s.lookTCP(&g.id, link, at, check)
 	case kindUDPs:
-		return s.lookUDPs(f, &l, hdr, link, at, check)
+		l := eth.Parse(f.Data)
+		return s.lookUDPs(f, &l, s.keys.ethernet(f.Data, &l, g), link, at, check)
 	}
-	return s.lookKey(id.key, id.id, link, at, check)
+	return s.lookKey(g.id.key, g.id.id, link, at, check)
+}
+
+// touch loads the first record in which the frame may be.
+func (s *suppressor) touch(id *identity) uint64 {
+	if id.kind != kindTCP {
+		return s.seen.set(id.key)[0].key.Load()
+	}
+	return s.flows.set(id.key)[0].key.Load() + s.seen.set(id.copy)[0].key.Load()
 }
 
 // lookKey judges a frame by its content.
 func (s *suppressor) lookKey(key uint64, id uint8, link uint16, at uint32, check bool) finding {
-	r, w := s.seen.find(key)
-	if r == nil {
-		return finding{rec: s.seen.add(key, at, link, id)}
+	r, w := s.seen.find(key, at)
+	if w == 0 {
+		r.set(key, makeSeen(key, at, link, id))
+		return finding{rec: r}
 	}
 	age := w.age(at)
 	if w.link() != link {
@@ -142,10 +150,10 @@ func (s *suppressor) lookUDPs(f *eth.Frame, l *eth.Layers, hdr uint64, link uint
 	known, copies := check, check
 	for from := l.Data; from < l.End && (known || copies); from += size {
 		key := s.keys.datagram(f.Data, l, hdr, from, min(from+size, l.End))
-		r, w := s.seen.find(key)
-		known = known && r != nil && w.link() != link && w.age(at) < s.echo
-		copies = copies && r != nil && w.link() == link && w.age(at) < s.copy && w&seenRepeats == 0 && w.id() == idOf(f.Data, l)
-		if r != nil {
+		_, w := s.seen.find(key, at)
+		known = known && w != 0 && w.link() != link && w.age(at) < s.echo
+		copies = copies && w != 0 && w.link() == link && w.age(at) < s.copy && w&seenRepeats == 0 && w.id() == idOf(f.Data, l)
+		if w != 0 {
 			last = finding{doubt: isEcho, first: w.link(), flooded: w&seenFlooded != 0}
 		}
 	}
@@ -158,12 +166,8 @@ func (s *suppressor) lookUDPs(f *eth.Frame, l *eth.Layers, hdr uint64, link uint
 	last = finding{}
 	for from := l.Data; from < l.End; from += size {
 		key := s.keys.datagram(f.Data, l, hdr, from, min(from+size, l.End))
-		r, w := s.seen.find(key)
-		switch {
-		case r == nil:
-			last.rec = s.seen.add(key, at, link, idOf(f.Data, l))
-		case w.link() == link || w.age(at) >= s.echo:
-			r.word.Store(uint64(makeSeen(key, at, link, idOf(f.Data, l))))
+		if r, w := s.seen.find(key, at); w == 0 || w.link() == link || w.age(at) >= s.echo {
+			r.set(key, makeSeen(key, at, link, idOf(f.Data, l)))
 			last.rec = r
 		}
 	}
@@ -212,18 +216,12 @@ func (s *suppressor) lookTCP(id *identity, link uint16, at uint32, check bool) f
 
 // remember notes a frame that the hub makes in the name of a station behind a
 // link (0: in its own). Only frames that are not TCP are made so.
-func (s *suppressor) remember(f *eth.Frame, hdr uint64, link uint16, at uint32, flooded bool) {
-	l := eth.Parse(f.Data)
-	id := s.keys.identify(f, &l, hdr)
+func (s *suppressor) remember(id *identity, link uint16, at uint32, flooded bool) {
 	if id.kind == kindTCP || id.kind == kindUDPs {
 		return
 	}
-	r, _ := s.seen.find(id.key)
-	if r == nil {
-		r = s.seen.add(id.key, at, link, id.id)
-	} else {
-		r.word.Store(uint64(makeSeen(id.key, at, link, id.id)))
-	}
+	r, _ := s.seen.find(id.key, at)
+	r.set(id.key, makeSeen(id.key, at, link, id.id))
 	if flooded {
 		r.word.Or(seenFlooded)
 	}

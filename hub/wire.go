@@ -34,16 +34,16 @@ type wireProof struct {
 
 // doubted says why a frame that is an echo or a copy is dropped, tells the
 // operator the first time, and takes evidence.
-func (h *Hub) doubted(now time.Time, micros int64, v *view, in *member, f *finding, vlan uint16, dst, src uint64) Reason {
+func (h *Hub) doubted(now time.Time, micros int64, v *view, in *member, f *finding, g *glance) Reason {
 	if f.doubt == isCopy {
 		if first(&in.link.said.copy, micros) {
-			h.emit(now, Event{Kind: CopySeen, Link: in.cfg.Name, VLAN: vlan, MAC: addrOf(src),
-				Text: fmt.Sprintf("the wire behind %s delivers frames twice, such as one from %v; the second is dropped", in.cfg.Name, addrOf(src))})
+			h.emit(now, Event{Kind: CopySeen, Link: in.cfg.Name, VLAN: g.vlan, MAC: addrOf(g.src),
+				Text: fmt.Sprintf("the wire behind %s delivers frames twice, such as one from %v; the second is dropped", in.cfg.Name, addrOf(g.src))})
 		}
 		return Copy
 	}
 	from := v.member(f.first)
-	to, known := h.sentTo(v, f, vlan, dst, uint32(micros/1_000_000))
+	to, known := h.sentTo(v, f, g, uint32(micros/1_000_000))
 	sent := to == in
 	if !known {
 		sent = in.sends
@@ -54,8 +54,8 @@ func (h *Hub) doubted(now time.Time, micros int64, v *view, in *member, f *findi
 	}
 	if sent {
 		if first(&in.link.said.echo, micros) {
-			h.emit(now, Event{Kind: EchoSeen, Link: in.cfg.Name, VLAN: vlan, MAC: addrOf(src),
-				Text: fmt.Sprintf("the wire behind %s hands back what the hub sends there, such as a frame of %v; it is dropped", in.cfg.Name, addrOf(src))})
+			h.emit(now, Event{Kind: EchoSeen, Link: in.cfg.Name, VLAN: g.vlan, MAC: addrOf(g.src),
+				Text: fmt.Sprintf("the wire behind %s hands back what the hub sends there, such as a frame of %v; it is dropped", in.cfg.Name, addrOf(g.src))})
 		}
 		return Echo
 	}
@@ -69,14 +69,14 @@ func (h *Hub) doubted(now time.Time, micros int64, v *view, in *member, f *findi
 
 // sentTo returns the one link that the hub sent the frame to (nil: none, it was
 // to the hub itself), and whether that is known: not of a flooded frame.
-func (h *Hub) sentTo(v *view, f *finding, vlan uint16, dst uint64, sec uint32) (*member, bool) {
-	if dst>>40&1 != 0 || f.flooded {
+func (h *Hub) sentTo(v *view, f *finding, g *glance, sec uint32) (*member, bool) {
+	if g.group() || f.flooded {
 		return nil, false
 	}
-	if dst == h.mac {
+	if g.dst == h.mac {
 		return nil, true
 	}
-	p := h.stations.cur.Load().get(makeKey(vlan, dst))
+	p := h.stations.cur.Load().get(g.to())
 	if !p.live(sec, h.stations.age) {
 		return nil, false
 	}
