@@ -25,11 +25,12 @@ type Endpoint struct {
 	timers   timers
 	lastID   SessionID
 
-	dhBudget      budget // per source: Diffie-Hellman for phase 1
-	failBudget    budget // per source: Failed events that strangers cause
-	notifyBudget  budget // per source: unprotected error notifies
-	notifyAll     bucket // and all of them together
-	aggressiveAll bucket // aggressive mode computes before the address is proved
+	dhBudget      budget             // per source: Diffie-Hellman for phase 1
+	failBudget    budget             // per source: Failed events that strangers cause
+	notifyBudget  budget             // per source: unprotected error notifies
+	notifyAll     bucket             // and all of them together
+	aggressiveAll bucket             // aggressive mode computes before the address is proved
+	prompt        map[string]*bucket // per peer: AggressivePrompt
 
 	count Counters
 
@@ -57,6 +58,7 @@ func New(cfg Config) (*Endpoint, error) {
 		notifyBudget:  budget{rate: 0.5, burst: 3},
 		notifyAll:     bucket{rate: 10, burst: 20},
 		aggressiveAll: bucket{rate: 50, burst: 100},
+		prompt:        map[string]*bucket{},
 	}
 	e.count.Dropped = map[Drop]uint64{}
 	if err := e.half.init(e.random); err != nil {

@@ -8,7 +8,9 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -48,6 +50,7 @@ charon {
       flush_line = yes
       default = 1
       ike = 4
+      chd = 4
       enc = 1
   } }
 }
@@ -75,7 +78,10 @@ func (c *charon) write(name, text string) {
 // load loads a swanctl.conf.
 func (c *charon) load(conf string) {
 	c.write("swanctl.conf", conf)
-	c.ns.Must("swanctl", "--load-all", "--clear", "--uri", "unix://"+c.dir+"/vici", "--file", c.dir+"/swanctl.conf")
+	c.ns.Lab().WaitFor("swanctl to load", 10*time.Second, func() (bool, string) { // vici refuses now and then while charon starts
+		out, err := c.swanctl("--load-all", "--clear", "--file", c.dir+"/swanctl.conf")
+		return err == nil, out
+	})
 }
 
 func (c *charon) swanctl(args ...string) (string, error) {
@@ -104,6 +110,7 @@ type shell struct {
 	seal  *esp.Outbound
 	pong  map[uint16]bool
 	done  chan struct{}
+	rec   []string // "in HEX", "out HEX": the IKE messages, without markers
 }
 
 // inNS runs f on a thread inside the namespace: sockets made there stay there.
@@ -175,6 +182,7 @@ func (s *shell) readUDP(i int) {
 			continue
 		}
 		s.do(func(now time.Time) {
+			s.record("in", i == 1, b)
 			_ = s.e.Receive(now, Packet{Local: netip.AddrPortFrom(s.local, [2]uint16{500, 4500}[i]), Remote: from, NATT: i == 1, Data: b}, &s.out)
 		})
 	}
@@ -283,6 +291,7 @@ func (s *shell) do(f func(now time.Time)) {
 		if p.NATT {
 			conn = s.udp[1]
 		}
+		s.record("out", p.NATT, p.Data)
 		if _, err := conn.WriteToUDPAddrPort(p.Data, p.Remote); err != nil {
 			s.t.Logf("send IKE to %s: %v", p.Remote, err)
 		}
@@ -292,6 +301,13 @@ func (s *shell) do(f func(now time.Time)) {
 	case s.wake <- struct{}{}:
 	default:
 	}
+}
+
+func (s *shell) record(dir string, natt bool, b []byte) {
+	if natt {
+		b = b[min(len(b), markerLen):]
+	}
+	s.rec = append(s.rec, fmt.Sprintf("%s %x", dir, b))
 }
 
 func (s *shell) timer() {
@@ -417,16 +433,17 @@ func TestLiveStrongSwanDials(t *testing.T) {
 		ike, esp, more, child string
 		want                  string
 		peer                  func(*Peer)
+		record                string
 	}{
-		{"main mode, ecp384, GCM", false, "aes256-sha384-ecp384", "aes128gcm16", "encap = yes", "", "aes256-sha384-ecp384", nil},
-		{"main mode behind a NAT", true, "aes128-sha1-modp2048", "aes256-sha1", "", "", "aes128-sha1-modp2048", nil},
+		{"main mode, ecp384, GCM", false, "aes256-sha384-ecp384", "aes128gcm16", "encap = yes", "", "aes256-sha384-ecp384", nil, "strongswan-ecp384-gcm.txt"},
+		{"main mode behind a NAT", true, "aes128-sha1-modp2048", "aes256-sha1", "", "", "aes128-sha1-modp2048", nil, "strongswan-sha1-modp2048-nat.txt"},
 		{"aggressive mode behind a NAT", true, "aes256-sha256-modp2048", "aes256-sha256-modp2048", "aggressive = yes", "", "aes256-sha256-modp2048",
-			func(p *Peer) { p.Aggressive = true }},
+			func(p *Peer) { p.Aggressive = true }, ""},
 		{"aggressive mode, SHA-512", false, "aes256-sha512-modp3072", "aes256gcm16", "encap = yes\n aggressive = yes", "", "aes256-sha512-modp3072",
-			func(p *Peer) { p.Aggressive, p.AggressivePrompt = true, true }},
-		{"legacy 3DES MD5 MODP 1024", false, "3des-md5-modp1024", "3des-md5", "encap = yes", "", "3des-md5-modp1024", func(p *Peer) { p.Legacy = true }},
-		{"forced UDP encapsulation", false, "aes256-sha256-ecp256", "aes256-sha512", "encap = yes", "", "aes256-sha256-ecp256", nil},
-		{"server's preference decides", false, "3des-md5-modp1024,aes128-sha1-modp1536,aes256-sha256-modp4096,aes256-sha256-ecp521", "aes128-sha1,aes128gcm16", "encap = yes", "", "aes256-sha256-ecp521", nil},
+			func(p *Peer) { p.Aggressive, p.AggressivePrompt = true, true }, ""},
+		{"legacy 3DES MD5 MODP 1024", false, "3des-md5-modp1024", "3des-md5", "encap = yes", "", "3des-md5-modp1024", func(p *Peer) { p.Legacy = true }, "strongswan-3des-md5.txt"},
+		{"forced UDP encapsulation", false, "aes256-sha256-ecp256", "aes256-sha512", "encap = yes", "", "aes256-sha256-ecp256", nil, ""},
+		{"server's preference decides", false, "3des-md5-modp1024,aes128-sha1-modp1536,aes256-sha256-modp4096,aes256-sha256-ecp521", "aes128-sha1,aes128gcm16", "encap = yes", "", "aes256-sha256-ecp521", nil, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := newLive(t, c.nat)
@@ -449,6 +466,9 @@ func TestLiveStrongSwanDials(t *testing.T) {
 			}
 			l.pings(t, s, 1, 5)
 			t.Log("\n" + s.story())
+			if os.Getenv("IKE_RECORD") != "" && c.record != "" {
+				writeRecording(t, "testdata/"+c.record, s, l.swan.log())
+			}
 			// strongSwan's delete is heard.
 			if out, err := l.swan.swanctl("--terminate", "--ike", "v"); err != nil {
 				t.Errorf("terminate: %v\n%s", err, out)
@@ -457,6 +477,41 @@ func TestLiveStrongSwanDials(t *testing.T) {
 				return s.get(func() bool { return len(eventsOf[Closed](&side{events: s.seen})) == 1 }), s.story()
 			})
 		})
+	}
+}
+
+// writeRecording writes what TestRecordedStrongSwan reads: the messages, and the
+// secrets from charon's log.
+func writeRecording(t *testing.T, name string, s *shell, log string) {
+	lines := []string{"# A run of strongSwan " + "5.9.8 (initiator) with vhub (responder), written by live_test.go with IKE_RECORD=1.", fmt.Sprintf("psk %x", psk)}
+	s.mu.Lock()
+	lines = append(lines, s.rec...)
+	s.mu.Unlock()
+	want := map[string]bool{"shared Diffie Hellman secret": true, "SKEYID": true, "SKEYID_d": true, "SKEYID_a": true, "SKEYID_e": true,
+		"encryption key Ka": true, "initial IV": true, "HASH_I": true, "HASH_R": true, "KEYMAT": true,
+		"encryption initiator key": true, "encryption responder key": true, "integrity initiator key": true, "integrity responder key": true,
+		"initiator SA seed": true, "responder SA seed": true}
+	head := regexp.MustCompile(`\] (.*) => \d+ bytes @`)
+	row := regexp.MustCompile(`\]\s+\d+: ((?:[0-9A-F]{2} )+)`)
+	name2, hexes := "", ""
+	flush := func() {
+		if want[name2] {
+			lines = append(lines, strings.ReplaceAll(name2, " ", "_")+" "+strings.ToLower(hexes))
+		}
+		name2, hexes = "", ""
+	}
+	for line := range strings.Lines(log) {
+		if m := head.FindStringSubmatch(line); m != nil {
+			flush()
+			name2 = m[1]
+		} else if m := row.FindStringSubmatch(line); m != nil {
+			hexes += strings.ReplaceAll(m[1], " ", "")
+		} else {
+			flush()
+		}
+	}
+	if err := os.WriteFile(name, []byte(strings.Join(lines, "\n")+"\n"), 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
 
