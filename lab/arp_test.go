@@ -22,7 +22,7 @@ const arpWatch = 2 * time.Minute
 
 // TestARPBroadcastsDie is the second pitfall: one leg of the segment drops ARP
 // broadcasts, or nine in ten of them, both ways. The hosts are of the kind that
-// asks only by broadcast, with cache times of about a second:
+// asks only by broadcast, with cache times of about two seconds:
 //
 //	a -- [leg: drops] -- tap "a" -- hub -- tap "b" -- b
 func TestARPBroadcastsDie(t *testing.T) {
@@ -37,7 +37,7 @@ func TestARPBroadcastsDie(t *testing.T) {
 		t.Run(fmt.Sprintf("%s, %s dropped", c.mode, c.drop), func(t *testing.T) {
 			t.Parallel()
 			a, b, hub := lossyLeg(t, c.mode, c.drop)
-			ses := a.Start("session", sites.Tool(t), "session", "-connect", bAddr+":7777", "-for", arpWatch.String(), "-every", "4s")
+			ses := a.Start("session", sites.Tool(t), "session", "-connect", bAddr+":7777", "-for", arpWatch.String(), "-every", "5s")
 			bad := watchNeighbours(t, ses, a, bAddr, b, aAddr)
 			var res struct {
 				Rounds     int       `json:"rounds"`
@@ -84,10 +84,8 @@ func lossyLeg(t *testing.T, mode, drop string) (a, b *netlab.NS, hub *netlab.VHu
 		ns *netlab.NS
 		a  string
 	}{{a, aAddr}, {b, bAddr}} {
-		for _, dev := range []string{"default", "eth0"} {
-			p := "net.ipv4.neigh." + dev + "."
-			h.ns.Must("sysctl", "-qw", p+"base_reachable_time_ms=1000", p+"gc_stale_time=1", p+"delay_first_probe_time=1", p+"ucast_solicit=0")
-		}
+		h.ns.Must("ip", "ntable", "change", "name", "arp_cache", "dev", "eth0",
+			"base_reachable", "2000", "gc_stale", "2000", "delay_probe", "1000", "ucast_probes", "0")
 		h.ns.Addr("eth0", h.a+"/24")
 	}
 	// Linux forgets stale entries only while its table, one for all namespaces,
@@ -103,7 +101,7 @@ func lossyLeg(t *testing.T, mode, drop string) (a, b *netlab.NS, hub *netlab.VHu
 	b.Must("ip", "-batch", batch)
 	hub = site.VHub("site", fmt.Sprintf(`hub "default" {
   arp      = %q
-  arp_keep = "500ms"
+  arp_keep = "1s"
   port "tap" "a" {
     interface = "ta"
     bridge    = "bra"

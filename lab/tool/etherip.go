@@ -64,7 +64,7 @@ func rawSocket(peer netip.Addr) (int, error) {
 // passing tells errors that a wire brings and that a switch rides over.
 func passing(err error) bool {
 	return errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.EHOSTUNREACH) || errors.Is(err, unix.ENETUNREACH) ||
-		errors.Is(err, unix.EINTR) || errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.EPERM)
+		errors.Is(err, unix.ENOPROTOOPT) || errors.Is(err, unix.EINTR) || errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.EPERM)
 }
 
 func fromWire(fd int, v4 bool, tap *water.Interface) error {
