@@ -95,7 +95,8 @@ type PeerConfig struct {
 	HoldDown   time.Duration
 	Aggressive bool
 	Mode       esp.Mode // what we offer as initiator; as responder both are taken
-	// Protocol is the IP protocol inside ESP; 0 means EtherIP, 97.
+	// Protocol is the IP protocol inside ESP; 0 means EtherIP, 97. With UDP, 17, the
+	// payloads are L2TP's, and the engine puts the header with port 1701 before them.
 	Protocol uint8
 	Algorithms
 

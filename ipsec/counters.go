@@ -15,7 +15,6 @@ type dropCounters struct {
 	protocol atomic.Uint64 // received: another protocol than the tunnel's inside ESP
 	inner    atomic.Uint64 // received: inner header malformed, or addresses not negotiated
 	fragment atomic.Uint64 // received: inner fragments that never became whole
-	late     atomic.Uint64 // received: nobody takes it any more
 }
 
 // doneCounters keep what SAs that are gone have counted.

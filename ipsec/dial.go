@@ -47,7 +47,7 @@ func newPeerState(e *Engine, cfg PeerConfig) *peerState {
 		receiver: cfg.NewReceiver, onEvent: cfg.OnEvent, peer: p,
 	}
 	p.configure(cfg)
-	p.tunnel.proto = p.cfg.Protocol
+	p.tunnel.proto, p.tunnel.port = p.cfg.Protocol, l2tpPort
 	return p
 }
 
@@ -143,7 +143,7 @@ func (e *Engine) dial(now time.Time) {
 	}
 	for _, p := range e.peers {
 		for _, d := range p.dials {
-			if d.session != 0 || d.busy || now.Before(d.next) || p.heldByPeer() {
+			if !p.wants(d) || now.Before(d.next) {
 				continue
 			}
 			d.busy = true
@@ -158,9 +158,25 @@ func (e *Engine) dial(now time.Time) {
 	}
 }
 
-// heldByPeer tells whether a peer that may call has done so: then nobody dials.
-func (p *peerState) heldByPeer() bool {
-	return p.cfg.Role == Either && p.tunnel.up
+// wants tells whether a way is to be dialled: nothing is up or under way by it, and
+// a peer that may call has not done so.
+func (p *peerState) wants(d *dialState) bool {
+	return d.session == 0 && !d.busy && !(p.cfg.Role == Either && p.tunnel.up)
+}
+
+// nextDial is when the next dial is due.
+func (e *Engine) nextDial() (next time.Time, some bool) {
+	if e.closed {
+		return next, false
+	}
+	for _, p := range e.peers {
+		for _, d := range p.dials {
+			if p.wants(d) && (!some || d.next.Before(next)) {
+				next, some = d.next, true
+			}
+		}
+	}
+	return next, some
 }
 
 // way is how to reach a peer.

@@ -116,11 +116,11 @@ func (e *Engine) listen() error {
 			local := netip.AddrPortFrom(a, l.port)
 			sock, err := e.net.Listen(l.kind, local, e.cfg.NoOffload)
 			switch {
+			case a.Is6() && !asked && errors.Is(err, ErrNoFamily):
 			case err == nil:
 				e.readers = append(e.readers, newReader(e, len(e.readers), l.kind, local, sock))
 			case l.kind == Raw:
 				e.warnings = append(e.warnings, fmt.Sprintf("no raw ESP on %s, peers without NAT must use UDP: %v", a, err))
-			case a.Is6() && !asked && errors.Is(err, ErrNoFamily):
 			default:
 				return err
 			}

@@ -18,7 +18,7 @@ func (e *Engine) handle(now time.Time, ev ike.Event) {
 	case ike.ChildUsable:
 		e.childUsable(ev.Child)
 	case ike.ChildDown:
-		e.childDown(ev.Child, ev.Reason)
+		e.childDown(now, ev.Child, ev.Reason)
 	case ike.Moved:
 		if s := e.sessions[ev.Session]; s != nil {
 			to := ev.To
@@ -57,8 +57,8 @@ func (e *Engine) established(now time.Time, ev ike.Established) {
 		own.peer.sessions = append(own.peer.sessions, s)
 	} else {
 		s.tunnel = own.road.newTunnel(e)
-		s.udpPort.Store(l2tpPort)
 	}
+	s.udpPort.Store(l2tpPort)
 	e.refreshMTU(now, s)
 	e.sessions[ev.Session] = s
 	e.cfg.Log.Info("ipsec: peer authenticated", "port", ev.Peer.Name, "id", ev.RemoteID.String(), "remote", ev.Remote,
@@ -145,7 +145,7 @@ func (e *Engine) activate(t *Tunnel, s *session, reason string) {
 }
 
 // childDown forgets both directions.
-func (e *Engine) childDown(c *ike.Child, why ike.Reason) {
+func (e *Engine) childDown(now time.Time, c *ike.Child, why ike.Reason) {
 	s := e.sessions[c.Session]
 	if s == nil || s.children[c.In.SPI] == nil {
 		return
@@ -158,7 +158,7 @@ func (e *Engine) childDown(c *ike.Child, why ike.Reason) {
 		s.out.Store(newestUsable(s))
 	}
 	if s.out.Load() == nil {
-		e.withdraw(s, why.Error())
+		e.withdraw(now, s, why)
 	}
 }
 
@@ -175,8 +175,11 @@ func newestUsable(s *session) *outbound {
 
 // withdraw takes a session that cannot send any more away from its tunnel; another
 // takes over, if there is one.
-func (e *Engine) withdraw(s *session, reason string) {
-	t := s.tunnel
+//
+// When a new negotiation of the same identity replaces it, the tunnel is not down:
+// the successor is about to be up, and that is one event, "moved".
+func (e *Engine) withdraw(now time.Time, s *session, why ike.Reason) {
+	t, reason := s.tunnel, why.Error()
 	s.up = false
 	if t.active.Load() != s {
 		return
@@ -187,11 +190,26 @@ func (e *Engine) withdraw(s *session, reason string) {
 		return
 	}
 	t.active.Store(nil)
-	if t.up {
-		t.up = false
-		e.cfg.Log.Info("ipsec: tunnel down", "port", t.name, "reason", reason)
-		e.tell(t, Event{Kind: Down, Reason: reason})
+	t.downAt, t.downReason = now, reason
+	if why.Code == ike.Replaced {
+		t.downAt = now.Add(replaceGrace)
 	}
+	e.checkDown(now, t)
+}
+
+// replaceGrace is how long a session that replaces another may take until the
+// tunnel counts as down.
+const replaceGrace = 5 * time.Second
+
+// checkDown says that a tunnel is down when it has been without a session for long
+// enough.
+func (e *Engine) checkDown(now time.Time, t *Tunnel) {
+	if !t.up || t.active.Load() != nil || now.Before(t.downAt) {
+		return
+	}
+	t.up = false
+	e.cfg.Log.Info("ipsec: tunnel down", "port", t.name, "reason", t.downReason)
+	e.tell(t, Event{Kind: Down, Reason: t.downReason})
 }
 
 // bestSession is the newest session of a tunnel that can send; with probes the
@@ -234,14 +252,14 @@ func (e *Engine) sessionClosed(now time.Time, ev ike.Closed) {
 		return
 	}
 	for _, in := range s.children {
-		e.childDown(in.child, ev.Reason)
+		e.childDown(now, in.child, ev.Reason)
 	}
 	delete(e.sessions, ev.Session)
 	s.out.Store(nil)
 	if p := s.tunnel.peer; p != nil {
 		p.forget(s)
 	}
-	e.withdraw(s, ev.Reason.Error())
+	e.withdraw(now, s, ev.Reason)
 	e.cfg.Log.Info("ipsec: session over", "port", s.tunnel.name, "remote", *s.remote.Load(),
 		"duration", now.Sub(s.since).Round(time.Second), "reason", ev.Reason.Error())
 	if s.tunnel.road != nil {

@@ -9,7 +9,7 @@ import (
 	"vhub/ipsec/ike"
 )
 
-// tickInterval is how often the loop looks at lifetimes in bytes and at dials.
+// tickInterval is how often the loop looks at lifetimes in bytes.
 const tickInterval = time.Second
 
 // loop owns IKE: it takes messages and notes, does what is due, and carries out
@@ -78,11 +78,11 @@ func (e *Engine) advance(now time.Time) {
 		e.carryOut(now)
 	}
 	e.probe(now)
+	e.dial(now)
 	if now.Before(e.nextTick) {
 		return
 	}
 	e.nextTick = now.Add(tickInterval)
-	e.dial(now)
 	e.lifetimes(now)
 }
 
@@ -95,6 +95,9 @@ func (e *Engine) deadline() time.Time {
 		next = d
 	}
 	if d := e.nextProbe(); !d.IsZero() && d.Before(next) {
+		next = d
+	}
+	if d, some := e.nextDial(); some && d.Before(next) {
 		next = d
 	}
 	return next
@@ -130,9 +133,12 @@ func (e *Engine) sendIKE(p ike.Packet) {
 	}
 }
 
-// lifetimes asks for new SAs where bytes or sequence numbers run out, ends those
+// lifetimes says which tunnels are down for good, asks for new SAs where bytes or sequence numbers run out, ends those
 // whose hard limit is passed, and asks the routes for their MTU now and then.
 func (e *Engine) lifetimes(now time.Time) {
+	for _, p := range e.peers {
+		e.checkDown(now, p.tunnel)
+	}
 	for _, s := range e.sessions {
 		for _, in := range s.children {
 			c := in.child

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"sync/atomic"
+	"time"
 
 	"vhub/internal/packet"
 	"vhub/ipsec/esp"
@@ -31,6 +32,8 @@ type Tunnel struct {
 	session    *session // a road warrior's only one
 	closedBy   func(reason string)
 	up         bool
+	downAt     time.Time // while without a session: when it counts as down
+	downReason string
 	lastRemote netip.AddrPort
 
 	drops dropCounters
