@@ -29,8 +29,12 @@ func writeStatus(w io.Writer, s api.Status) error {
 	if s.Confirm != nil {
 		confirm = confirmText(s.Confirm)
 	}
+	revision := fmt.Sprintf("revision %d", s.Revision)
+	if s.Revision == 0 {
+		revision = "not made yet; the built-in one is in use"
+	}
 	if err := text.Pairs(w, "  ", []text.Pair{
-		{Name: "configuration", Value: fmt.Sprintf("%s, revision %d", s.ConfigFile, s.Revision)},
+		{Name: "configuration", Value: s.ConfigFile + ", " + revision},
 		{Name: "unconfirmed", Value: confirm},
 		{Name: "state", Value: s.StateDir},
 		{Name: "socket", Value: s.Socket},

@@ -140,15 +140,15 @@ func (d *Daemon) confirmLoop(ctx context.Context) error {
 			return nil
 		case now := <-tick.C:
 			if at := d.store.Deadline(); !at.IsZero() && !now.Before(at) {
-				d.goBack(now, false)
+				d.goBack(now, false, "vhub")
 			}
 		}
 	}
 }
 
 // goBack takes back the change that waits for its confirmation; with cancel,
-// before its time.
-func (d *Daemon) goBack(now time.Time, cancel bool) (*config.Proposal, error) {
+// before its time, because who asked for it.
+func (d *Daemon) goBack(now time.Time, cancel bool, who string) (*config.Proposal, error) {
 	d.changing.Lock()
 	defer d.changing.Unlock()
 	take := d.store.Advance
@@ -162,7 +162,7 @@ func (d *Daemon) goBack(now time.Time, cancel bool) (*config.Proposal, error) {
 	}
 	if p != nil {
 		_ = d.reconcile(p.Old, p.New, lenient)
-		d.log.Warn("the configuration went back: the change was not confirmed", "revision", d.current(), "changed", strings.Join(changedLines(p), "; "))
+		d.log.Warn("the configuration went back: the change was not confirmed", "revision", d.current(), "who", who, "changed", strings.Join(changedLines(p), "; "))
 	}
 	return p, nil
 }
@@ -174,7 +174,7 @@ func (d *Daemon) registerChanges(s *api.Server) {
 		if err != nil {
 			return api.Change{}, err
 		}
-		return d.edit(ctx, "hub add "+r.Name, config.AddHub(r.Name, set))
+		return d.edit(ctx, command("hub add "+r.Name, set, nil), config.AddHub(r.Name, set))
 	})
 	api.On(s, api.SetHub, func(ctx context.Context, r api.SetHubRequest) (api.Change, error) {
 		set, unset, err := optionValues(r.Options)
@@ -203,7 +203,7 @@ func (d *Daemon) registerChanges(s *api.Server) {
 		if err != nil {
 			return api.Change{}, err
 		}
-		return d.edit(ctx, command("port add "+r.Kind+" "+r.Name, set, nil), config.AddPort(h.name, r.Kind, r.Name, set))
+		return d.edit(ctx, command(d.inHub(h)+"port add "+r.Kind+" "+r.Name, set, nil), config.AddPort(h.name, r.Kind, r.Name, set))
 	})
 	api.On(s, api.SetPort, func(ctx context.Context, r api.SetPortRequest) (api.Change, error) {
 		set, unset, err := optionValues(r.Options)
@@ -214,14 +214,14 @@ func (d *Daemon) registerChanges(s *api.Server) {
 		if err != nil {
 			return api.Change{}, err
 		}
-		return d.edit(ctx, command("port set "+p.name, set, unset), config.SetPort(p.hub.name, p.name, set, unset))
+		return d.edit(ctx, command(d.inHub(p.hub)+"port set "+p.name, set, unset), config.SetPort(p.hub.name, p.name, set, unset))
 	})
 	api.On(s, api.RemovePort, func(ctx context.Context, r api.PortRequest) (api.Change, error) {
 		p, err := d.portNamed(r.Hub, r.Port)
 		if err != nil {
 			return api.Change{}, err
 		}
-		return d.edit(ctx, "port remove "+p.name, config.RemovePort(p.hub.name, p.name))
+		return d.edit(ctx, d.inHub(p.hub)+"port remove "+p.name, config.RemovePort(p.hub.name, p.name))
 	})
 	api.On(s, api.SetSettings, func(ctx context.Context, r api.SetSettingsRequest) (api.Change, error) {
 		set, unset, err := optionValues(r.Options)
@@ -236,16 +236,31 @@ func (d *Daemon) registerChanges(s *api.Server) {
 	d.registerConfig(s)
 }
 
+// inHub is the flag that names the hub where there are several.
+func (d *Daemon) inHub(h *hubRun) string {
+	if len(d.all()) < 2 {
+		return ""
+	}
+	return "--hub " + h.name + " "
+}
+
 // command is a command line for the history: "port set lan --mtu 1400 --unset mac".
 func command(start string, set config.Values, unset []string) string {
 	var b strings.Builder
 	b.WriteString(start)
 	for _, name := range sortedKeys(set) {
 		value := set[name]
-		if value == "" || strings.ContainsAny(value, " \t\"'") {
-			value = fmt.Sprintf("%q", value)
+		switch {
+		case value == "true":
+			value = ""
+		case value == "false":
+			value = "=false"
+		case value == "" || strings.ContainsAny(value, " \t\"'"):
+			value = fmt.Sprintf(" %q", value)
+		default:
+			value = " " + value
 		}
-		fmt.Fprintf(&b, " --%s %s", strings.ReplaceAll(name, "_", "-"), value)
+		fmt.Fprintf(&b, " --%s%s", strings.ReplaceAll(name, "_", "-"), value)
 	}
 	for _, name := range unset {
 		fmt.Fprintf(&b, " --unset %s", name)

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"vhub/api"
@@ -18,6 +19,9 @@ func (d *Daemon) registerConfig(s *api.Server) {
 		who := api.WhoFrom(ctx).String()
 		if r.Text == "" && r.File == "" {
 			return d.reload(ctx, who, "config apply", within)
+		}
+		if strings.TrimSpace(r.Text) == "" { // a broken pipe must not take every hub down
+			return api.Change{}, api.Errorf(api.CodeBadRequest, "%s: there is nothing in it", r.File).WithHint("to have no hubs at all, apply a file with a comment")
 		}
 		if err := parses(r.File, r.Text); err != nil {
 			return api.Change{}, err
@@ -84,7 +88,7 @@ func (d *Daemon) checkConfig(_ context.Context, r api.CheckRequest) (api.Checked
 // going back without a number means to undo that one.
 func (d *Daemon) rollback(ctx context.Context, r api.RollbackRequest) (api.Change, error) {
 	if r.Revision == 0 && !d.store.Deadline().IsZero() {
-		p, err := d.goBack(time.Now(), true)
+		p, err := d.goBack(time.Now(), true, api.WhoFrom(ctx).String())
 		if err != nil || p == nil {
 			return api.Change{}, err
 		}

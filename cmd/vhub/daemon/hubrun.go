@@ -249,10 +249,12 @@ func (h *hubRun) stop() {
 	h.wg.Wait()
 }
 
-// order brings the ports into the order of the configuration.
+// order keeps the configuration that is at work now, and brings the ports into
+// its order.
 func (h *hubRun) order(cfg *config.Hub) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.cfg = cfg
 	place := func(p *port) int {
 		return slices.IndexFunc(cfg.Ports, func(c config.Port) bool { return c.Name == p.name })
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -94,11 +95,16 @@ func (t *teeHandler) grouped(attrs []slog.Attr) []slog.Attr {
 // Handle writes one record.
 func (t *teeHandler) Handle(ctx context.Context, r slog.Record) error {
 	full := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
-	full.AddAttrs(t.attrs...)
+	attrs := slices.Clone(t.attrs)
 	r.Attrs(func(a slog.Attr) bool {
-		full.AddAttrs(t.grouped([]slog.Attr{a})...)
+		attrs = append(attrs, t.grouped([]slog.Attr{a})...)
 		return true
 	})
+	for i, a := range attrs { // a key that comes again counts as it came last
+		if !slices.ContainsFunc(attrs[i+1:], func(later slog.Attr) bool { return later.Key == a.Key }) {
+			full.AddAttrs(a)
+		}
+	}
 	if r.Level >= slog.LevelInfo {
 		t.logger.events.Add(eventOf(full))
 	}

@@ -47,8 +47,11 @@ func optionText(v any) (string, error) {
 			if err != nil {
 				return "", err
 			}
-			if _, nested := item.([]any); nested || strings.Contains(text, ",") {
+			switch _, nested := item.([]any); {
+			case nested:
 				return "", fmt.Errorf("an item of a list cannot be a list")
+			case strings.Contains(text, ","):
+				return "", fmt.Errorf("an item of a list cannot have a comma in it")
 			}
 			parts[i] = text
 		}

@@ -185,37 +185,38 @@ func (p *port) supervise(ctx context.Context) {
 	}
 }
 
+// waiting tells a port that is enabled and has no device now.
+func (p *port) waiting() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cancel != nil && p.dev == nil
+}
+
 func (p *port) lastError() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.err
 }
 
-// update puts another configuration of the same port to work: on the live
-// device where that can be, else by making it anew. When mode is strict and it
-// cannot be done, the port is as it was.
-func (p *port) update(ctx context.Context, cfg *config.Port, mode mode) error {
+// update puts another configuration of the same port to work on the live
+// device. It says errRemake when the device must be made anew for it; after any
+// error the port is as it was.
+func (p *port) update(cfg *config.Port) error {
 	p.mu.Lock()
 	old, dev, link := p.cfg, p.dev, p.link
 	p.mu.Unlock()
 	if dev == nil || old.Enabled != cfg.Enabled {
-		return p.remake(ctx, old, cfg, mode)
+		return errRemake
 	}
-	err := dev.reconfigure(cfg)
-	if errors.Is(err, errRemake) {
-		return p.remake(ctx, old, cfg, mode)
+	if err := dev.reconfigure(cfg); err != nil {
+		return err
 	}
-	if err == nil {
-		err = p.updateLink(link, dev, old, cfg)
-	}
-	if err != nil {
+	if err := p.updateLink(link, dev, old, cfg); err != nil {
 		_ = dev.reconfigure(old)
 		_ = p.updateLink(link, dev, cfg, old)
 		return err
 	}
-	p.mu.Lock()
-	p.cfg = cfg
-	p.mu.Unlock()
+	p.use(cfg)
 	return nil
 }
 
@@ -242,19 +243,7 @@ func (p *port) updateLink(link *hub.Link, dev device, old, cfg *config.Port) err
 	return nil
 }
 
-// remake closes the port and opens it with another configuration; when that
-// fails and mode is strict, with the old one again.
-func (p *port) remake(ctx context.Context, old, cfg *config.Port, mode mode) error {
-	p.stop()
-	p.use(cfg)
-	err := p.start(ctx, mode)
-	if err != nil {
-		p.use(old)
-		_ = p.start(ctx, lenient)
-	}
-	return err
-}
-
+// use has the next start take another configuration.
 func (p *port) use(cfg *config.Port) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

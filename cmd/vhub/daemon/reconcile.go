@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"errors"
+	"reflect"
 	"slices"
 
 	"vhub/config"
@@ -30,71 +32,163 @@ func (u *undo) run() {
 // reconcile makes the running hubs what new says, touching only what differs
 // from old (nil: nothing runs). In strict mode an error means that everything
 // is as it was; in lenient mode there is none. The caller holds d.changing.
+//
+// Names of devices may go from one port to another, so what lets go of a device
+// comes before what takes one:
+//
+//  1. ports and hubs that went
+//  2. hubs that are new or changed
+//  3. ports that changed: on their live devices, or closed
+//  4. the closed ones opened again, and the new ones
 func (d *Daemon) reconcile(old, new *config.Config, mode mode) error {
-	var done undo
-	for _, c := range config.Diff(old, new) {
-		if err := d.reconcileOne(c, old, new, mode, &done); err != nil {
-			done.run()
-			d.order(old)
-			return err
-		}
+	w := &work{d: d, old: old, new: new, mode: mode}
+	if err := w.do(config.Diff(old, new)); err != nil {
+		w.done.run()
+		d.order(old)
+		return err
 	}
 	d.order(new)
 	d.useLog(new)
 	return nil
 }
 
-func (d *Daemon) reconcileOne(c config.Change, old, new *config.Config, mode mode, done *undo) error {
-	switch c.What {
-	case config.ChangeHub:
-		return d.reconcileHub(c, old, new, mode, done)
-	case config.ChangePort:
-		return d.reconcilePort(c, old, new, mode, done)
-	}
-	return nil // blocks are looked at when all is done
+// work is one reconcile under way.
+type work struct {
+	d        *Daemon
+	old, new *config.Config
+	mode     mode
+	done     undo
 }
 
-func (d *Daemon) reconcileHub(c config.Change, old, new *config.Config, mode mode, done *undo) error {
-	switch c.Op {
-	case "added":
-		h := startHub(new.Hub(c.Name), d.log)
-		d.addHub(h)
-		done.add(func() { d.removeHub(h); h.stop() })
-	case "removed": // its ports are removed already
-		h := d.hub(c.Name)
-		d.removeHub(h)
-		h.stop()
-		done.add(func() { d.addHub(startHub(old.Hub(c.Name), d.log)) })
-	case "changed":
-		h := d.hub(c.Name)
-		h.reconfigure(d.ctx, new.Hub(c.Name), c.Attributes)
-		done.add(func() { d.hub(c.Name).reconfigure(d.ctx, old.Hub(c.Name), c.Attributes) })
+func (w *work) do(changes []config.Change) error {
+	for _, c := range changes {
+		switch {
+		case c.What == config.ChangePort && c.Op == "removed":
+			w.removePort(c)
+		case c.What == config.ChangeHub:
+			w.hub(c)
+		}
+	}
+	closed, err := w.updatePorts(changes)
+	if err != nil {
+		return err
+	}
+	for _, c := range closed {
+		if err := w.openPort(c.port, c.mode); err != nil {
+			return err
+		}
+	}
+	for _, c := range changes {
+		if c.What != config.ChangePort || c.Op != "added" {
+			continue
+		}
+		if err := w.addPort(c); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-func (d *Daemon) reconcilePort(c config.Change, old, new *config.Config, mode mode, done *undo) error {
-	h := d.hub(c.Hub)
+// closedPort is a port that was closed and is to be opened again.
+type closedPort struct {
+	port *port
+	mode mode
+}
+
+// updatePorts changes the ports that changed, and returns those that are closed
+// for it.
+func (w *work) updatePorts(changes []config.Change) ([]closedPort, error) {
+	var closed []closedPort
+	for _, c := range changes {
+		if c.What != config.ChangePort || c.Op != "changed" {
+			continue
+		}
+		p, old, new := w.d.hub(c.Hub).port(c.Name), w.old.Hub(c.Hub).Port(c.Name), w.new.Hub(c.Hub).Port(c.Name)
+		mode := w.mode
+		if p.waiting() && sameDevice(old, new) {
+			mode = lenient // its device is missing anyway
+		}
+		switch err := w.updatePort(p, old, new); {
+		case errors.Is(err, errRemake):
+			closed = append(closed, closedPort{p, mode})
+		case err != nil:
+			return nil, err
+		}
+	}
+	return closed, nil
+}
+
+// sameDevice tells whether two configurations of a port want the same of its
+// device.
+func sameDevice(a, b *config.Port) bool {
+	return a.Enabled == b.Enabled && reflect.DeepEqual(a.TAP, b.TAP) && reflect.DeepEqual(a.NIC, b.NIC) && reflect.DeepEqual(a.EtherIP, b.EtherIP)
+}
+
+func (w *work) hub(c config.Change) {
+	d := w.d
 	switch c.Op {
 	case "added":
-		p := newPort(h, new.Hub(c.Hub).Port(c.Name), d.open)
-		if err := p.start(d.ctx, mode); err != nil {
-			return err
-		}
-		h.add(p)
-		done.add(func() { h.remove(p); p.stop() })
-	case "removed":
-		p := h.port(c.Name)
-		h.remove(p)
-		p.stop()
-		done.add(func() { d.restore(p) })
+		h := startHub(w.new.Hub(c.Name), d.log)
+		d.addHub(h)
+		w.done.add(func() { d.removeHub(h); h.stop() })
+	case "removed": // its ports are removed already
+		h := d.hub(c.Name)
+		d.removeHub(h)
+		h.stop()
+		w.done.add(func() { d.addHub(startHub(w.old.Hub(c.Name), d.log)) })
 	case "changed":
-		p := h.port(c.Name)
-		if err := p.update(d.ctx, new.Hub(c.Hub).Port(c.Name), mode); err != nil {
-			return err
-		}
-		done.add(func() { _ = p.update(d.ctx, old.Hub(c.Hub).Port(c.Name), lenient) })
+		d.hub(c.Name).reconfigure(d.ctx, w.new.Hub(c.Name), c.Attributes)
+		w.done.add(func() { d.hub(c.Name).reconfigure(d.ctx, w.old.Hub(c.Name), c.Attributes) })
 	}
+}
+
+func (w *work) removePort(c config.Change) {
+	p := w.d.hub(c.Hub).port(c.Name)
+	p.hub.remove(p)
+	p.stop()
+	w.done.add(func() { w.d.restore(p) })
+}
+
+// updatePort changes the live device, or closes it and says errRemake.
+func (w *work) updatePort(p *port, old, new *config.Port) error {
+	err := p.update(new)
+	switch {
+	case err == nil:
+		w.done.add(func() {
+			if p.update(old) != nil {
+				p.stop()
+				p.use(old)
+				_ = p.start(w.d.ctx, lenient)
+			}
+		})
+	case errors.Is(err, errRemake) || w.mode == lenient:
+		p.stop()
+		p.use(new)
+		w.done.add(func() {
+			p.use(old)
+			_ = p.start(w.d.ctx, lenient)
+		})
+		return errRemake
+	}
+	return err
+}
+
+func (w *work) addPort(c config.Change) error {
+	h := w.d.hub(c.Hub)
+	p := newPort(h, w.new.Hub(c.Hub).Port(c.Name), w.d.open)
+	if err := w.openPort(p, w.mode); err != nil {
+		return err
+	}
+	h.add(p)
+	w.done.add(func() { h.remove(p) })
+	return nil
+}
+
+func (w *work) openPort(p *port, mode mode) error {
+	if err := p.start(w.d.ctx, mode); err != nil {
+		return err
+	}
+	w.done.add(p.stop)
 	return nil
 }
 

@@ -138,13 +138,13 @@ var upper = map[string]string{
 	"mtu": "MTU", "mss": "MSS", "mac": "MAC", "macs": "MACs", "ip": "IP", "id": "ID", "df": "DF", "gso": "GSO", "gro": "GRO",
 	"tso": "TSO", "uso": "USO", "csum": "checksum", "vlan": "VLAN", "arp": "ARP", "esp": "ESP", "ike": "IKE", "sa": "SA", "spi": "SPI",
 	"tcp": "TCP", "udp": "UDP", "icmp": "ICMP", "dns": "DNS", "nat": "NAT", "tcp4": "TCP4", "tcp6": "TCP6", "ecn": "ECN", "if": "interface",
-	"vnet": "virtio", "hdr": "header", "ipv4": "IPv4", "ipv6": "IPv6", "mss4": "MSS IPv4", "mss6": "MSS IPv6",
+	"tso4": "TSO4", "tso6": "TSO6", "uso4": "USO4", "uso6": "USO6", "vnet": "virtio", "hdr": "header", "ipv4": "IPv4", "ipv6": "IPv6", "mss4": "MSS IPv4", "mss6": "MSS IPv6",
 }
 
-// Words turns a JSON name into words: "path_mtu" becomes "path MTU". The
-// endings that only name a unit go, since the value shows it.
+// Words turns a JSON name into words: "path_mtu" becomes "path MTU". The ending
+// "_seconds" goes, since the value shows it.
 func Words(name string) string {
-	name = strings.TrimSuffix(strings.TrimSuffix(name, "_seconds"), "_bytes")
+	name = strings.TrimSuffix(name, "_seconds")
 	parts := strings.Split(name, "_")
 	for i, p := range parts {
 		if u := upper[p]; u != "" {

@@ -31,7 +31,7 @@ func TestUnits(t *testing.T) {
 		{Count(0), "0"}, {Count(999), "999"}, {Count(1000), "1,000"}, {Count(1234567), "1,234,567"},
 		{Age(-time.Second), "0s"}, {Age(320 * time.Millisecond), "320ms"}, {Age(59 * time.Second), "59s"},
 		{Age(247 * time.Second), "4m07s"}, {Age(200 * time.Minute), "3h20m"}, {Age(292 * time.Hour), "12d04h"},
-		{Words("path_mtu"), "path MTU"}, {Words("resident_bytes"), "resident"},
+		{Words("path_mtu"), "path MTU"}, {Words("age_seconds"), "age"},
 	} {
 		if c.got != c.want {
 			t.Errorf("got %q, want %q", c.got, c.want)
@@ -55,7 +55,7 @@ func TestFacts(t *testing.T) {
 		"  interface  vh-lan\n" +
 		"  MTU        1500\n" +
 		"  offload    on\n" +
-		"  queues     ID 0, rx 1.50 kB; ID 1, rx 0 B\n" +
+		"  queues     ID 0, rx bytes 1.50 kB; ID 1, rx bytes 0 B\n" +
 		"  since      " + When(now.Add(-time.Minute)) + " (1m00s ago)\n" +
 		"  tags       a, b\n" +
 		"  path       MTU 1400, DF off\n"
