@@ -19,8 +19,10 @@ const (
 )
 
 // holder keeps the first frames of a new station back until the station is
-// pinned in the bridge. Without it the first frame, handed back by the wire,
-// would teach the bridge the wrong port before the pin stands.
+// pinned in the bridge, and the first frames to a station that moved to the
+// bridge's side until it is no longer. Without it the first frame, handed back by
+// the wire, would teach the bridge the wrong port before the pin stands; and the
+// bridge would drop the answer to a moved station's first frame.
 type holder struct {
 	waiting atomic.Int32 // stations in wait; the data path looks only at this
 	held    atomic.Uint64
@@ -64,7 +66,11 @@ func (h *holder) filter(frames, pass []eth.Frame) []eth.Frame {
 }
 
 func (h *holder) keep(f *eth.Frame, now time.Time) bool {
-	w := h.wait[station{eth.VLAN(f.Data), eth.Source(f.Data)}]
+	vlan := eth.VLAN(f.Data)
+	w := h.wait[station{vlan, eth.Source(f.Data)}]
+	if w == nil {
+		w = h.wait[station{vlan, eth.Destination(f.Data)}]
+	}
 	if w == nil || now.Sub(w.since) > holdTime || h.n >= holdFrames || h.bytes+len(f.Data) > holdBytes {
 		return false
 	}

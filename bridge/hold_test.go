@@ -109,6 +109,20 @@ func TestStations(t *testing.T) {
 	if got := s.take(); len(got) != 0 {
 		t.Errorf("took %v twice", got)
 	}
+	t.Log("frames to a station go out: it has moved; frames from it again: it has not")
+	if !s.lapse(st) || s.has(st) || s.lapse(st) || s.filter[slot(st.key())].Load() != 0 {
+		t.Error("a station lapses once")
+	}
+	if !s.try(st, time.Now()) || len(s.trials) != 0 || !s.has(st) {
+		t.Error("a station that the hub had told of came back on trial")
+	}
+	s.lapse(st)
+	s.set(st, false) // the hub tells at last
+	if len(s.lapsed) != 0 {
+		t.Errorf("%v lapsed", s.lapsed)
+	}
+	s.set(st, true)
+	s.take()
 	now := time.Now()
 	for i := range maxTrials + 5 {
 		s.try(station{uint16(100 + i), mac(2)}, now)

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -97,4 +98,62 @@ func reflectedTraffic(t *testing.T, client, host *netlab.NS) {
 	wantPing(t, host, "-c", "20", "10.79.0.1")
 	transfer(t, client, host, "10.79.0.2", 4<<20)
 	transfer(t, host, client, "10.79.0.1", 4<<20)
+}
+
+// TestAStationReallyMoves takes a station from behind the hub to the wire: its
+// pin must not keep it there.
+func TestAStationReallyMoves(t *testing.T) {
+	lab := newLab(t)
+	client, other, gw, wire, lan := lab.NS("client"), lab.NS("other"), lab.NS("gw"), lab.NS("wire"), lab.NS("lan")
+	lab.Wire(gw, "nic0", wire, "sw")
+	lab.Wire(lan, "lan0", wire, "lw")
+	wire.Bridge("br0", "sw", "lw")
+	gw.Bridge("br0", "nic0")
+	h := hub.New(hub.Config{Name: "test"})
+	pc := openTAP(t, TAPConfig{Name: "pc", Netns: client.Path(), Offload: true, Addresses: prefixes("10.79.0.1/24")})
+	pc2 := openTAP(t, TAPConfig{Name: "pc2", Netns: other.Path(), Offload: true, Addresses: prefixes("10.79.0.3/24")})
+	bridged := openTAP(t, TAPConfig{Name: "lan", Netns: gw.Path(), Bridge: "br0", PinStations: true, Offload: true})
+	attach(t, h, "pc", pc, true, "")
+	attach(t, h, "pc2", pc2, true, "")
+	attach(t, h, "lan", bridged, true, bridged.Segment())
+	wire.Reflect("sw")
+	lan.Addr("lan0", "10.79.0.2/24")
+	client.Reaches("10.79.0.2", 5*time.Second)
+	client.Reaches("10.79.0.3", 5*time.Second)
+	moving := macIn(t, client, "vh-pc")
+	if !slices.Contains(pinsOf(gw, "vh-lan"), moving.String()) {
+		t.Fatalf("%s is not pinned: %v", moving, pinsOf(gw, "vh-lan"))
+	}
+
+	t.Log("to the wire")
+	client.Must("ip", "link", "set", "vh-pc", "down")
+	wantPing(t, lan, "-c", "40", "10.79.0.3") // longer than the hub's echo window: in it, a station that turns up elsewhere may be an echo
+	lan.Must("ip", "addr", "flush", "dev", "lan0")
+	lan.Must("ip", "link", "set", "lan0", "address", moving.String())
+	lan.Addr("lan0", "10.79.0.1/24")
+	outage(t, lan, "10.79.0.3")
+	wantPing(t, other, "-c", "20", "10.79.0.1")
+	if slices.Contains(pinsOf(gw, "vh-lan"), moving.String()) {
+		t.Errorf("%s is still pinned", moving)
+	}
+
+	t.Log("and back")
+	lan.Must("ip", "link", "set", "lan0", "down")
+	client.Must("ip", "link", "set", "vh-pc", "up")
+	outage(t, client, "10.79.0.3")
+	wantPing(t, other, "-c", "20", "10.79.0.1")
+}
+
+// outage pings every 20 ms from a station that has just moved, and wants answers
+// at once.
+func outage(t *testing.T, from *netlab.NS, addr string) {
+	t.Helper()
+	const gap = 20 * time.Millisecond
+	p := from.Ping("-c", "100", "-i", "0.02", "-W", "1", addr)
+	lost := time.Duration(p.Sent-p.Received) * gap
+	deaf := max(lost, time.Duration(p.MaxMS*float64(time.Millisecond))) // frames that wait for ARP are late, not lost
+	t.Logf("the moved station was deaf for %v (%v)", deaf, p)
+	if deaf > 500*time.Millisecond { // after 1 s ARP asks again, and would hide a lost answer
+		t.Errorf("%s", p)
+	}
 }

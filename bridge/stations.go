@@ -30,15 +30,26 @@ type stations struct {
 	mu     sync.Mutex
 	all    map[station]struct{}
 	trials map[station]time.Time // those of all that the hub has not told of, since when
+	lapsed map[station]struct{}  // not in all: frames to them went out, but the hub has not said that they are gone
 	dirty  map[station]struct{}  // changed since the last take
 	kick   chan struct{}         // one slot
 	over   uint64                // stations that did not fit
 	gone   atomic.Uint64         // how often stations went: caches of all are void then
+
+	filter [1 << filterBits]atomic.Int32 // stations of all by slot: 0 means none, without the lock
 }
+
+const filterBits = 13
+
+func (st station) key() uint64 { return uint64(st.vlan)<<48 | st.mac.Uint64() }
+
+// slot is where a key is in stations.filter (Fibonacci hashing).
+func slot(key uint64) uint64 { return key * 0x9e3779b97f4a7c15 >> (64 - filterBits) }
 
 func (s *stations) init() {
 	s.all = map[station]struct{}{}
 	s.trials = map[station]time.Time{}
+	s.lapsed = map[station]struct{}{}
 	s.dirty = map[station]struct{}{}
 	s.kick = make(chan struct{}, 1)
 }
@@ -49,6 +60,7 @@ func (s *stations) set(st station, here bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.trials, st)
+	delete(s.lapsed, st)
 	if _, known := s.all[st]; known == here {
 		return false
 	}
@@ -66,7 +78,28 @@ func (s *stations) try(st station, now time.Time) bool {
 	if _, known := s.all[st]; known || len(s.trials) >= maxTrials || !s.insert(st) {
 		return false
 	}
-	s.trials[st] = now
+	if _, told := s.lapsed[st]; told {
+		delete(s.lapsed, st)
+	} else {
+		s.trials[st] = now
+	}
+	return true
+}
+
+// lapse takes a station away that the hub sends frames to by this port: it has
+// moved, and the hub is about to tell.
+func (s *stations) lapse(st station) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, known := s.all[st]; !known {
+		return false
+	}
+	if _, trial := s.trials[st]; trial {
+		delete(s.trials, st)
+	} else if len(s.lapsed) < maxTrials {
+		s.lapsed[st] = struct{}{}
+	}
+	s.remove(st)
 	return true
 }
 
@@ -89,12 +122,14 @@ func (s *stations) insert(st station) bool {
 		return false
 	}
 	s.all[st] = struct{}{}
+	s.filter[slot(st.key())].Add(1)
 	s.changed(st)
 	return true
 }
 
 func (s *stations) remove(st station) {
 	delete(s.all, st)
+	s.filter[slot(st.key())].Add(-1)
 	s.gone.Add(1)
 	s.changed(st)
 }
@@ -171,9 +206,14 @@ type sourceCache struct {
 	keys [256]uint64
 }
 
-// meetSources makes sure that the sources of frames that are about to go out
-// are pinned, or held until they are.
-func (t *TAP) meetSources(frames []eth.Frame, c *sourceCache) {
+// meetStations makes sure that the sources of frames that are about to go out
+// are pinned and their destinations are not, or that the frames are held until
+// then.
+//
+// A destination that is pinned here has moved to the bridge's side: the hub sends
+// what is for its other ports there. Frames to it wait until the pin is away, else
+// the bridge would drop them, as coming from where they are to go.
+func (t *TAP) meetStations(frames []eth.Frame, c *sourceCache) {
 	if gone := t.stations.gone.Load(); gone != c.gone {
 		*c = sourceCache{gone: gone}
 	}
@@ -182,12 +222,19 @@ func (t *TAP) meetSources(frames []eth.Frame, c *sourceCache) {
 		if len(b) < eth.HeaderLen {
 			continue
 		}
-		key := uint64(eth.VLAN(b))<<48 | eth.Source(b).Uint64()
-		at := &c.keys[(key^key>>8^key>>24)&255]
+		vlan := eth.VLAN(b)
+		if to := (station{vlan, eth.Destination(b)}); t.stations.filter[slot(to.key())].Load() > 0 && t.stations.has(to) {
+			t.hold.await(to, time.Now())
+			if !t.stations.lapse(to) {
+				t.hold.release(to, t.writeHeld)
+			}
+		}
+		st := station{vlan, eth.Source(b)}
+		key := st.key()
+		at := &c.keys[slot(key)&255]
 		if *at == key {
 			continue
 		}
-		st := station{eth.VLAN(b), eth.Source(b)}
 		if !t.stations.has(st) {
 			t.meet(st, func() bool { return t.stations.try(st, time.Now()) })
 		}

@@ -18,7 +18,7 @@ func (t *TAP) WriteFrames(frames []eth.Frame) int {
 	w := t.writers.Get().(*tapWriter)
 	n := len(frames)
 	if t.pinning.Load() {
-		t.meetSources(frames, &w.met)
+		t.meetStations(frames, &w.met)
 	}
 	if t.hold.waiting.Load() > 0 {
 		w.kept = t.hold.filter(frames, w.kept[:0])
