@@ -64,6 +64,7 @@ func (p *peerState) configure(cfg PeerConfig) {
 	k.Remote, k.Aggressive = cfg.Remote, cfg.Aggressive
 	k.Multipath = cfg.Multipath || len(cfg.Uplinks) > 1
 	k.NoInitialContact = len(cfg.Uplinks) > 1
+	k.ForceNATT = k.ForceNATT || p.tunnel.engine.lacksRaw()
 	k.Accept = p.accept
 	old := p.dials
 	p.cfg, p.ike, p.dials = cfg, k, nil

@@ -129,6 +129,21 @@ func (e *Engine) listen() error {
 	return nil
 }
 
+// lacksRaw tells whether some address has no raw ESP: then every peer is made to
+// use UDP, by pretending a NAT.
+func (e *Engine) lacksRaw() bool {
+	udp, raw := 0, 0
+	for _, r := range e.readers {
+		switch r.kind {
+		case NATT:
+			udp++
+		case Raw:
+			raw++
+		}
+	}
+	return raw < udp
+}
+
 // ErrNoFamily is what Network.Listen says where the machine has no IPv6.
 var ErrNoFamily = errors.New("address family not available")
 

@@ -18,7 +18,7 @@ import (
 // or "" when that cannot be seen.
 func portOwner(local netip.AddrPort) string {
 	inodes := map[string]bool{}
-	for _, table := range []string{"/proc/net/udp", "/proc/net/udp6"} {
+	for _, table := range []string{"/proc/thread-self/net/udp", "/proc/thread-self/net/udp6"} {
 		for _, inode := range udpInodes(table, local.Port()) {
 			inodes["socket:["+inode+"]"] = true
 		}

@@ -23,6 +23,7 @@ func newRoadState(e *Engine, cfg RoadConfig) *roadState {
 	p := cfg.Algorithms.peer()
 	p.Name, p.Key, p.LocalID = cfg.Name, cfg.Key, cfg.LocalID
 	p.PeerRekeys = true
+	p.ForceNATT = p.ForceNATT || e.lacksRaw()
 	p.Accept = acceptProtocol(esp.ProtoUDP)
 	r.ike = append(r.ike, p)
 	if cfg.Aggressive && !cfg.PeerID.IsZero() {
