@@ -124,7 +124,7 @@ func (h *Hub) forward(now time.Time, v *view, in *member, frames []eth.Frame, s 
 			}
 		}
 		if v.detect {
-			found.markFlooded()
+			h.dup.markFlooded(&found, f, g, at)
 		}
 		sent := 0
 		for _, out := range v.flood {

@@ -68,7 +68,7 @@ func (k *keyer) identify(f *eth.Frame, g *glance) {
 	hdr := k.ethernet(b, &l, g)
 	switch {
 	case l.L4 == 0 || l.Frag != eth.FragNone:
-		g.id.key = k.content(b[l.Net:l.CanonicalLen(b)], &l, hdr)
+		g.id.key = k.content(b[l.Net:canonicalEnd(b, &l)], &l, hdr)
 	case l.Proto == eth.ProtoTCP:
 		k.segment(b, &l, hdr, &g.id)
 	case l.Proto == eth.ProtoUDP:
@@ -85,6 +85,20 @@ func (k *keyer) identify(f *eth.Frame, g *glance) {
 	default:
 		g.id.key = k.content(b[l.Net:l.End], &l, hdr)
 	}
+}
+
+// canonicalEnd is where a frame ends without padding. Where only its length
+// tells, zeros at the end of a short frame count as padding, and then always,
+// so that a frame and its padded self end alike.
+func canonicalEnd(b []byte, l *eth.Layers) int {
+	const shortest = 60 + eth.TagLen // what padding fills up to, without FCS
+	n := l.End
+	if l.IP == 0 && n <= shortest {
+		for n > l.Net && b[n-1] == 0 {
+			n--
+		}
+	}
+	return n
 }
 
 // common is what eth.Parse says of a whole IPv4 packet without options in an

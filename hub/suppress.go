@@ -65,14 +65,22 @@ type finding struct {
 	flow    *flow
 }
 
-// markFlooded notes that the hub flooded the frame, so that its echo is no
-// proof that two ports are on one wire.
-func (f *finding) markFlooded() {
+// markFlooded notes that the hub flooded a frame, so that its echo is no proof
+// that two ports are on one wire.
+func (s *suppressor) markFlooded(found *finding, f *eth.Frame, g *glance, at uint32) {
 	switch {
-	case f.rec != nil:
-		f.rec.word.Or(seenFlooded)
-	case f.flow != nil:
-		f.flow.word.Or(flowFlooded)
+	case g.id.kind == kindUDPs:
+		l := eth.Parse(f.Data)
+		hdr := s.keys.ethernet(f.Data, &l, g)
+		for from := l.Data; from < l.End; from += int(f.SegSize) {
+			if r, w := s.seen.find(s.keys.datagram(f.Data, &l, hdr, from, min(from+int(f.SegSize), l.End)), at); w != 0 {
+				r.word.Or(seenFlooded)
+			}
+		}
+	case found.rec != nil:
+		found.rec.word.Or(seenFlooded)
+	case found.flow != nil:
+		found.flow.word.Or(flowFlooded)
 	}
 }
 
@@ -163,15 +171,13 @@ func (s *suppressor) lookUDPs(f *eth.Frame, l *eth.Layers, hdr uint64, link uint
 	if l.Data < l.End && copies {
 		return finding{doubt: isCopy, first: link}
 	}
-	last = finding{}
 	for from := l.Data; from < l.End; from += size {
 		key := s.keys.datagram(f.Data, l, hdr, from, min(from+size, l.End))
 		if r, w := s.seen.find(key, at); w == 0 || w.link() == link || w.age(at) >= s.echo {
 			r.set(key, makeSeen(key, at, link, idOf(f.Data, l)))
-			last.rec = r
 		}
 	}
-	return last
+	return finding{}
 }
 
 // idOf folds the IPv4 ID to eight bits; 0 for IPv6.

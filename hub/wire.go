@@ -13,7 +13,7 @@ import (
 const (
 	proofsNeeded = 3
 	proofSpan    = 10 * time.Second       // in which that many are needed
-	proofEvery   = 100 * time.Millisecond // evidence of one link counts so often
+	proofEvery   = 500 * time.Millisecond // evidence of one link counts so often
 	proofLasts   = time.Minute            // without evidence, the ports are apart again
 )
 
