@@ -36,7 +36,7 @@ func (a *app) hubAdd() *cobra.Command {
 }
 
 func (a *app) hubList() *cobra.Command {
-	return a.watchFlag(&cobra.Command{Use: "list", Short: "the hubs", Args: cobra.NoArgs, Long: "One line a hub.",
+	return a.watchFlag(&cobra.Command{Use: "list", Short: "the hubs", Args: cobra.NoArgs, Long: "One line a hub: its ports, table sizes and traffic.",
 		Example: "  vhub hub list", ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return read(a, c, api.ListHubs, api.None{}, func(w io.Writer, l api.HubList) error { return writeHubs(w, l.Hubs) })

@@ -2,6 +2,7 @@ package man
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -32,7 +33,11 @@ func pageName(c *cobra.Command) string { return strings.ReplaceAll(c.CommandPath
 func command(c *cobra.Command) string {
 	p := newPage(pageName(c), 8, c.Short)
 	p.section("SYNOPSIS")
-	p.literal(c.UseLine())
+	if c.HasAvailableSubCommands() {
+		p.literal(c.CommandPath() + " COMMAND [flags]")
+	} else {
+		p.literal(c.UseLine())
+	}
 	p.section("DESCRIPTION")
 	p.text(c.Long)
 	if c.HasAvailableSubCommands() {
@@ -74,6 +79,9 @@ func flags(p *page, title string, set *pflag.FlagSet) {
 		}
 		if value != "" && f.NoOptDefVal == "" {
 			term += " " + value
+		}
+		if set := f.DefValue; set != "" && !slices.Contains([]string{"false", "0", "0s", "[]", "text"}, set) && f.Name != "socket" {
+			usage += " (default " + set + ")"
 		}
 		p.item(term, strings.ToUpper(usage[:1])+usage[1:]+".")
 	})

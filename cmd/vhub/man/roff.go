@@ -44,13 +44,25 @@ func (p *page) text(s string) {
 	}
 }
 
-// literal writes lines as they are.
+// literal writes lines as they are, without the indentation all of them have.
 func (p *page) literal(s string) {
 	p.WriteString(".nf\n.RS\n")
+	indent := commonIndent(s)
 	for line := range strings.Lines(s) {
-		p.WriteString(escapeLine(strings.TrimPrefix(strings.TrimRight(line, "\n"), "  ")) + "\n")
+		p.WriteString(escapeLine(strings.TrimPrefix(strings.TrimRight(line, "\n"), indent)) + "\n")
 	}
 	p.WriteString(".RE\n.fi\n")
+}
+
+// commonIndent is the spaces that all lines begin with.
+func commonIndent(s string) string {
+	least := -1
+	for line := range strings.Lines(s) {
+		if n := len(line) - len(strings.TrimLeft(line, " ")); strings.TrimSpace(line) != "" && (least < 0 || n < least) {
+			least = n
+		}
+	}
+	return strings.Repeat(" ", max(least, 0))
 }
 
 // item writes a term and what it means.
