@@ -79,7 +79,8 @@ func (t *Tunnel) transmit(out *outbound, packets []packet.Packet) int {
 	n, err := out.sock.Send(out.remote(), out.session.local.Addr(), out.session.ifindex, packets)
 	if err != nil {
 		t.drops.send.Add(uint64(len(packets) - n))
-		t.drops.lastError.Store(&err)
+		failed := err // err itself must not escape: that would be an allocation a call
+		t.drops.lastError.Store(&failed)
 	}
 	return n
 }
