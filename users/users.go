@@ -5,7 +5,6 @@
 package users
 
 import (
-	"crypto/hmac"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -22,6 +21,7 @@ import (
 	"unicode/utf8"
 
 	"vhub/eth"
+	"vhub/ppp"
 )
 
 // Errors of a login. They are for the log and the lock-out; the peer is told
@@ -251,7 +251,7 @@ func hashOf(password string) (NTHash, error) {
 	if utf8.RuneCountInString(password) > 256 || !utf8.ValidString(password) {
 		return NTHash{}, errors.New("the password is longer than 256 characters, or not UTF-8 (RFC 2759 section 8.1)")
 	}
-	return HashPassword(password), nil
+	return NTHash(ppp.NTHash(password)), nil
 }
 
 // write replaces the file: temporary file, fsync, rename, fsync of the folder.
@@ -303,8 +303,10 @@ func SplitName(login string, isHub func(string) bool) (user, hub string) {
 	return login, ""
 }
 
-// allowed finds a user who may log in to a hub now.
-func (db *DB) allowed(now time.Time, name, hub string) (User, error) {
+// Login finds a user who may log in to a hub now, with the hash to check the
+// credentials against. On an error the hash is one that no password has, so
+// that the check can be made all the same and a failure takes the same time.
+func (db *DB) Login(now time.Time, name, hub string) (User, error) {
 	db.mu.Lock()
 	i, ok := db.find(name)
 	var u User
@@ -312,45 +314,19 @@ func (db *DB) allowed(now time.Time, name, hub string) (User, error) {
 		u = db.list[i]
 	}
 	db.mu.Unlock()
+	err := error(nil)
 	switch {
 	case !ok:
-		return u, ErrUnknown
+		err = ErrUnknown
 	case u.Disabled:
-		return u, ErrDisabled
+		err = ErrDisabled
 	case !u.Expires.IsZero() && !now.Before(u.Expires):
-		return u, ErrExpired
+		err = ErrExpired
 	case u.Hub != "" && u.Hub != hub:
-		return u, ErrHub
+		err = ErrHub
 	}
-	return u, nil
-}
-
-// MSCHAPv2 checks a login (RFC 2759): name is the user's name in the database,
-// said the name as the client said it (it is part of the hash). On success
-// reply is the "S=..." text for the Success packet. All failures take the same
-// time, to what a network shows.
-func (db *DB) MSCHAPv2(now time.Time, name, hub, said string, challenge, peer [16]byte, response [24]byte) (u User, reply string, err error) {
-	u, err = db.allowed(now, name, hub)
-	hash := u.NTHash // of an unknown user all zero: computed all the same
-	want := ntResponse(challenge, peer, said, hash)
-	if !hmac.Equal(want[:], response[:]) && err == nil {
-		err = ErrPassword
-	}
-	reply = authenticatorResponse(challenge, peer, said, hash, response)
-	u.NTHash = NTHash{}
 	if err != nil {
-		return u, "", err
+		u.NTHash = NTHash{}
 	}
-	return u, reply, nil
-}
-
-// PAP checks a password in the clear.
-func (db *DB) PAP(now time.Time, name, hub, password string) (User, error) {
-	u, err := db.allowed(now, name, hub)
-	got := HashPassword(password)
-	if !hmac.Equal(got[:], u.NTHash[:]) && err == nil {
-		err = ErrPassword
-	}
-	u.NTHash = NTHash{}
 	return u, err
 }
