@@ -22,7 +22,7 @@ import (
 func daemonFor(t *testing.T, s *Server) (*Client, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "run", "v.sock")
-	l, err := Listen(path)
+	l, err := Listen(path, NoGroup)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func TestClientWithoutDaemon(t *testing.T) {
 func TestListen(t *testing.T) {
 	t.Run("the folder is made and the socket has its mode", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "a", "b", "v.sock")
-		l, err := Listen(path)
+		l, err := Listen(path, NoGroup)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -160,12 +160,12 @@ func TestListen(t *testing.T) {
 	})
 	t.Run("a living one keeps its socket", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "v.sock")
-		l, err := Listen(path)
+		l, err := Listen(path, NoGroup)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer l.Close()
-		_, err = Listen(path)
+		_, err = Listen(path, NoGroup)
 		want := fmt.Sprintf("socket %s is in use by a running vhub (pid %d); give this one its own with --socket, --state and --config", path, os.Getpid())
 		if err == nil || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)
@@ -182,7 +182,7 @@ func TestListen(t *testing.T) {
 		}
 		dead.SetUnlinkOnClose(false)
 		dead.Close()
-		l, err := Listen(path)
+		l, err := Listen(path, NoGroup)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -195,7 +195,7 @@ func TestListen(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer other.Close()
-		if _, err := Listen(path); err == nil || !strings.Contains(err.Error(), "is in use by") {
+		if _, err := Listen(path, NoGroup); err == nil || !strings.Contains(err.Error(), "is in use by") {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -204,7 +204,7 @@ func TestListen(t *testing.T) {
 		if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Listen(path); err == nil || !strings.Contains(err.Error(), "is no socket") {
+		if _, err := Listen(path, NoGroup); err == nil || !strings.Contains(err.Error(), "is no socket") {
 			t.Errorf("got %v", err)
 		}
 		if b, _ := os.ReadFile(path); string(b) != "precious" {
@@ -212,7 +212,7 @@ func TestListen(t *testing.T) {
 		}
 	})
 	t.Run("a path too long", func(t *testing.T) {
-		if _, err := Listen("/tmp/" + strings.Repeat("x", 110)); err == nil || !strings.Contains(err.Error(), "the system takes 103 at most") {
+		if _, err := Listen("/tmp/"+strings.Repeat("x", 110), os.Getgid()); err == nil || !strings.Contains(err.Error(), "the system takes 103 at most") {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -223,7 +223,7 @@ func TestListen(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 16 {
 			wg.Go(func() {
-				if l, err := Listen(path); err == nil {
+				if l, err := Listen(path, NoGroup); err == nil {
 					mu.Lock()
 					won = append(won, l)
 					mu.Unlock()
@@ -302,7 +302,7 @@ func TestServeEndsWithAStreamOpen(t *testing.T) {
 		return e.Watch(ctx, time.Now(), r, send)
 	})
 	path := filepath.Join(t.TempDir(), "v.sock")
-	l, err := Listen(path)
+	l, err := Listen(path, NoGroup)
 	if err != nil {
 		t.Fatal(err)
 	}

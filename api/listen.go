@@ -3,7 +3,6 @@ package api
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
@@ -16,6 +15,9 @@ import (
 
 // DefaultSocket is where the daemon listens unless told otherwise.
 const DefaultSocket = "/run/vhub/vhub.sock"
+
+// NoGroup leaves the socket to the group of the process.
+const NoGroup = -1
 
 // The mode of the socket, and of its folder when Listen makes it.
 const (
@@ -36,11 +38,12 @@ type Listener struct {
 
 // Listen takes the socket path: it makes the folder, refuses the path while
 // another living process serves it, and takes over what a dead one left. The
-// socket has its mode before anybody can reach it.
+// socket has its mode, and its group (a group id, or NoGroup for the process's
+// own), before anybody can reach it.
 //
 // That the path is ours is told by a lock on path+".lock", which the kernel
 // lets go with the process however that ends.
-func Listen(path string) (*Listener, error) {
+func Listen(path string, group int) (*Listener, error) {
 	if len(path) > maxSocketPath {
 		return nil, Errorf(CodeBadRequest, "socket %s: the path has %d bytes, and the system takes %d at most", path, len(path), maxSocketPath).
 			WithHint("choose a shorter one with --socket")
@@ -52,7 +55,7 @@ func Listen(path string) (*Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := bindSocket(path)
+	l, err := bindSocket(path, group)
 	if err != nil {
 		_ = os.Remove(lock.Name())
 		lock.Close()
@@ -109,7 +112,7 @@ func takeLock(path string) (*os.File, error) {
 
 // bindSocket makes the socket under another name, gives it its mode and then
 // its name, in place of a dead one.
-func bindSocket(path string) (*net.UnixListener, error) {
+func bindSocket(path string, group int) (*net.UnixListener, error) {
 	if have, err := os.Lstat(path); err == nil {
 		if have.Mode()&os.ModeSocket == 0 {
 			return nil, Errorf(CodeConflict, "socket %s: there is a file of that name which is no socket", path).
@@ -131,15 +134,19 @@ func bindSocket(path string) (*net.UnixListener, error) {
 		return nil, noRights(err, "socket %s: %v", path, err)
 	}
 	l.SetUnlinkOnClose(false)
-	if err := os.Chmod(fresh, socketMode); err == nil {
-		err = os.Rename(fresh, path)
-		if err == nil {
-			return l, nil
-		}
+	err = os.Chmod(fresh, socketMode)
+	if err == nil && group != NoGroup {
+		err = os.Chown(fresh, -1, group)
 	}
-	l.Close()
-	_ = os.Remove(fresh)
-	return nil, fmt.Errorf("socket %s: it cannot be put in its place", path)
+	if err == nil {
+		err = os.Rename(fresh, path)
+	}
+	if err != nil {
+		l.Close()
+		_ = os.Remove(fresh)
+		return nil, noRights(err, "socket %s: it cannot be put in its place: %v", path, err)
+	}
+	return l, nil
 }
 
 func inUse(path, pid string) error {

@@ -103,7 +103,6 @@ Linux bridge (tap), a network interface (nic), another site (etherip).`,
 
 // tidy makes every command treat wrong arguments the same way.
 func tidy(c *cobra.Command) {
-	c.DisableFlagsInUseLine = true
 	c.SuggestionsMinimumDistance = 2
 	c.Flags().SortFlags = false
 	switch check := c.Args; {

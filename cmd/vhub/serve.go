@@ -13,6 +13,7 @@ import (
 
 	"vhub/api"
 	"vhub/cmd/vhub/daemon"
+	"vhub/cmd/vhub/text"
 )
 
 // Where the daemon keeps its things unless told otherwise.
@@ -22,7 +23,7 @@ const (
 )
 
 func (a *app) serveCommand() *cobra.Command {
-	var file, state, level, format string
+	var file, state, group, level, format string
 	c := &cobra.Command{Use: "serve", Short: "run the daemon", Args: cobra.NoArgs,
 		Long: `Runs hubs and ports in the foreground until SIGTERM or Ctrl-C; then all ports are
 closed, and no interface that vhub made stays behind. It needs root or
@@ -39,13 +40,14 @@ Several daemons live on one machine when each has its own --socket, --config and
 		ValidArgsFunction: cobra.NoFileCompletions}
 	c.Flags().StringVar(&file, "config", defaultConfig, "the configuration `FILE`")
 	c.Flags().StringVar(&state, "state", defaultState, "the `DIR` for revisions and other state")
+	c.Flags().StringVar(&group, "socket-group", "", "the `GROUP` that may use the socket beside root")
 	c.Flags().Var(&choice{&level, []string{"debug", "info", "warn", "error"}}, "log-level", "the least severe log line that is written, whatever the file says")
 	c.Flags().Var(&choice{&format, []string{"text", "json"}}, "log-format", "how log lines look, whatever the file says")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		reload := make(chan os.Signal, 1)
 		signal.Notify(reload, syscall.SIGHUP)
 		defer signal.Stop(reload)
-		opts := daemon.Options{ConfigFile: absolute(file), StateDir: absolute(state), Socket: absolute(a.socket), Version: thisVersion(),
+		opts := daemon.Options{ConfigFile: absolute(file), StateDir: absolute(state), Socket: absolute(a.socket), SocketGroup: group, Version: thisVersion(),
 			Log: daemon.NewLogger(a.err, level, format), LogLevel: level, LogFormat: format, Reload: reload}
 		opts.Ready = func(s api.Status, firstRun bool) {
 			if firstRun {
@@ -75,14 +77,14 @@ func absolute(name string) string {
 func welcome(w io.Writer, s api.Status, withSocket bool) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "vhub runs. There was no configuration %s, so it made:\n\n", s.ConfigFile)
-	device := "vhub0"
+	port, device := "lan", "vhub0"
 	for _, h := range s.Hubs {
 		fmt.Fprintf(&b, "  hub %s\n", h.Name)
 		for _, p := range h.Ports {
 			fmt.Fprintf(&b, "    port %s (%s, %s)", p.Name, p.Kind, p.State)
 			if p.Where != "" {
 				fmt.Fprintf(&b, ": %s, this host's plug", p.Where)
-				device = p.Where
+				port, device = p.Name, p.Where
 			}
 			if p.Error != "" {
 				fmt.Fprintf(&b, ": %s", p.Error)
@@ -94,16 +96,14 @@ func welcome(w io.Writer, s api.Status, withSocket bool) error {
 	if withSocket {
 		vhub += " --socket " + s.Socket
 	}
-	fmt.Fprintf(&b, `
-Next, in another terminal:
-
-  ip addr add 192.0.2.1/24 dev %[2]s                             this host joins with an address
-  %[1]s port add tap br0 --bridge br0                           or with a Linux bridge
-  %[1]s port add etherip office --peer 203.0.113.7 --plain      another site joins
-  %[1]s status
-
-The first change writes %[3]s. Ctrl-C ends vhub and removes what it made.
-`, vhub, device, s.ConfigFile)
+	b.WriteString("\nNext, in another terminal:\n\n")
+	_ = text.Pairs(&b, "  ", []text.Pair{
+		{Name: "ip addr add 192.0.2.1/24 dev " + device, Value: "# this host joins with an address,"},
+		{Name: vhub + " port set " + port + " --bridge br0", Value: "# or with a Linux bridge"},
+		{Name: vhub + " port add etherip office --peer 203.0.113.7 --plain", Value: "# another site joins"},
+		{Name: vhub + " status", Value: "# how it is"},
+	})
+	fmt.Fprintf(&b, "\nThe first change writes %s. Ctrl-C ends vhub and removes what it made.\n", s.ConfigFile)
 	_, err := io.WriteString(w, b.String())
 	return err
 }

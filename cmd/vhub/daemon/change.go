@@ -3,6 +3,8 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -29,13 +31,7 @@ func (d *Daemon) change(who, what string, within time.Duration, propose func() (
 	if err := d.reconcile(p.Old, p.New, strict); err != nil {
 		return api.Change{}, failed(err)
 	}
-	meta := config.Meta{Who: who, What: what}
-	var r config.Revision
-	if within > 0 {
-		r, err = d.store.CommitUnlessConfirmed(time.Now(), p, meta, within)
-	} else {
-		r, err = d.store.Commit(time.Now(), p, meta)
-	}
+	r, err := d.commit(p, config.Meta{Who: who, What: what}, within)
 	if err != nil {
 		_ = d.reconcile(p.New, p.Old, lenient)
 		return api.Change{}, failed(err)
@@ -45,6 +41,18 @@ func (d *Daemon) change(who, what string, within time.Duration, propose func() (
 		d.log.Info("the configuration changed", "revision", r.Number, "who", who, "what", what, "changed", strings.Join(answer.Changed, "; "))
 	}
 	return answer, nil
+}
+
+// commit writes a proposal. The folder of the file is made where it is missing,
+// as on a machine whose first configuration this is.
+func (d *Daemon) commit(p *config.Proposal, meta config.Meta, within time.Duration) (config.Revision, error) {
+	if err := os.MkdirAll(filepath.Dir(d.opts.ConfigFile), 0o755); err != nil {
+		return config.Revision{}, err
+	}
+	if within > 0 {
+		return d.store.CommitUnlessConfirmed(time.Now(), p, meta, within)
+	}
+	return d.store.Commit(time.Now(), p, meta)
 }
 
 // edit is change by edits of the file.

@@ -19,6 +19,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/user"
+	"strconv"
 	"sync"
 	"time"
 
@@ -33,8 +35,10 @@ type Options struct {
 	ConfigFile string // the configuration; it need not exist yet
 	StateDir   string // revisions and other state
 	Socket     string // where the API is served
-	Version    api.Version
-	Log        *Logger
+	// SocketGroup is the group that may use the socket; "" leaves it to root.
+	SocketGroup string
+	Version     api.Version
+	Log         *Logger
 	// LogLevel and LogFormat, where they are not empty, count more than what the
 	// configuration says.
 	LogLevel, LogFormat string
@@ -74,8 +78,11 @@ func New(opts Options) (*Daemon, error) {
 	if err := os.MkdirAll(opts.StateDir, 0o700); err != nil {
 		return nil, fmt.Errorf("state folder: %w; choose another with --state", err)
 	}
-	var err error
-	if d.listener, err = api.Listen(opts.Socket); err != nil {
+	group, err := groupID(opts.SocketGroup)
+	if err != nil {
+		return nil, err
+	}
+	if d.listener, err = api.Listen(opts.Socket, group); err != nil {
 		return nil, err
 	}
 	if err := d.openStore(); err != nil {
@@ -83,6 +90,18 @@ func New(opts Options) (*Daemon, error) {
 		return nil, err
 	}
 	return d, nil
+}
+
+// groupID is the number of a group of the system.
+func groupID(name string) (int, error) {
+	if name == "" {
+		return api.NoGroup, nil
+	}
+	g, err := user.LookupGroup(name)
+	if err != nil {
+		return 0, fmt.Errorf("socket group: there is no group %q; make it with groupadd, or name another", name)
+	}
+	return strconv.Atoi(g.Gid)
 }
 
 func (d *Daemon) openStore() error {
