@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"time"
@@ -206,13 +207,33 @@ func (k *keeper) look(now time.Time) {
 		return
 	}
 	k.complained = ""
+	k.warn()
 }
 
 func (k *keeper) complain(what string) {
 	if what != k.complained {
 		k.t.log.Warn("tap is not as configured", "err", what)
 		k.complained = what
+		k.warn()
 	}
+}
+
+// warn says what the operator should know now.
+func (k *keeper) warn() {
+	t := k.t
+	var w []string
+	if k.complained != "" {
+		w = append(w, k.complained)
+	}
+	if t.cfg.Offload && !t.dev.vnet {
+		w = append(w, "this kernel's TAP has no virtio-net header: frames go one by one, and bulk traffic costs many times more")
+	}
+	if l, err := t.space.nl.LinkByIndex(t.index); err == nil && l.Attrs().Flags&net.FlagUp == 0 {
+		w = append(w, fmt.Sprintf("%[1]s is down: ip link set %[1]s up", t.cfg.Ifname))
+	}
+	t.mu.Lock()
+	t.state.warnings = w
+	t.mu.Unlock()
 }
 
 // settle makes the links what cfg says: bridge, MTU, addresses, pins.

@@ -86,7 +86,9 @@ func (n *NIC) Close() error {
 // frames to the link. It tells the link when the interface goes down or up, and
 // goes on when an interface that went away comes back.
 func (n *NIC) Run(ctx context.Context, link *hub.Link) error {
-	return n.run(ctx, link.NewReader(), func(up bool) { link.SetUp(time.Now(), up) })
+	r := link.NewReader()
+	defer r.Close()
+	return n.run(ctx, r, func(up bool) { link.SetUp(time.Now(), up) })
 }
 
 func (n *NIC) run(ctx context.Context, in input, setUp func(bool)) error {

@@ -108,6 +108,7 @@ func (t *TAP) open() (*keeper, error) {
 		k.close()
 		return nil, rights(fmt.Errorf("bringing %s up: %w", t.cfg.Ifname, err))
 	}
+	k.warn()
 	return k, nil
 }
 
@@ -165,7 +166,17 @@ func (t *TAP) setUpDevice(l netlink.Link) error {
 // Run reads the device until ctx ends and gives the frames to the link; one
 // goroutine a queue. It returns nil then, or ErrDeviceGone.
 func (t *TAP) Run(ctx context.Context, link *hub.Link) error {
-	return t.run(ctx, func() input { return link.NewReader() })
+	var readers []*hub.Reader
+	defer func() {
+		for _, r := range readers {
+			r.Close()
+		}
+	}()
+	return t.run(ctx, func() input {
+		r := link.NewReader()
+		readers = append(readers, r)
+		return r
+	})
 }
 
 // Close removes what the port made: the device, its pins, its addresses, and

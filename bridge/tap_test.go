@@ -189,6 +189,10 @@ func TestTAPGoesBackIntoItsBridge(t *testing.T) {
 
 	ns.Must("ip", "link", "del", "br0")
 	lab.WaitFor("the port to notice", 5*time.Second, func() (bool, string) { s := a.Status(); return !s.InBridge && s.Pins == 0, fmt.Sprint(s) })
+	lab.WaitFor("the warning", 5*time.Second, func() (bool, string) {
+		w := strings.Join(a.Warnings(), "\n")
+		return strings.Contains(w, "no bridge br0"), w
+	})
 	ns.Must("ip", "link", "add", "br0", "type", "bridge")
 	t.Log("bridge made anew: back after", inBridge(t, lab, ns, "vh-a", "br0"))
 	wantPins(t, lab, ns, "vh-a", "02:00:00:00:00:01")
@@ -196,9 +200,15 @@ func TestTAPGoesBackIntoItsBridge(t *testing.T) {
 		out := ns.Must("ip", "addr", "show", "br0")
 		return strings.Contains(out, "10.80.0.1/24"), out
 	})
-	if s := a.Status(); s.Rejoins != 2 || !s.InBridge {
-		t.Errorf("status %+v, want 2 rejoins", s)
-	}
+	lab.WaitFor("two rejoins and no warning", 5*time.Second, func() (bool, string) {
+		s := a.Status()
+		return s.Rejoins == 2 && s.InBridge && len(s.Warnings) == 0, fmt.Sprintf("%+v", s)
+	})
+	ns.Must("ip", "link", "set", "vh-a", "down")
+	lab.WaitFor("a warning that it is down", 5*time.Second, func() (bool, string) {
+		w := strings.Join(a.Warnings(), "\n")
+		return strings.Contains(w, "vh-a is down"), w
+	})
 }
 
 func TestMadeBridgeIsMadeAgain(t *testing.T) {
