@@ -148,35 +148,27 @@ func (e *Endpoint) beginAggressive(m *message, peer *Peer, id ID) error {
 	p.localID = p.ownID()
 	p.stage = waitAggressive3
 	p.deadline = e.now.Add(halfOpenLifetime)
-	p.answer = p.packet(p.aggressiveAnswer(choice, int(m.length)))
+	p.answer = p.packet(p.aggressiveAnswer(choice))
 	e.sas[p.c] = p
 	e.dialling[p.c.i] = p
 	s.touch()
 	return e.answerAggressive(p, m)
 }
 
-// aggressiveAnswer makes message 2, with as many vendor ids as make it no larger than message 1.
-func (p *phase1) aggressiveAnswer(choice choice1, limit int) []byte {
+// aggressiveAnswer makes message 2. All vendor ids stay even if it becomes larger than
+// message 1: a peer that does not see DPD here never detects that we are gone.
+func (p *phase1) aggressiveAnswer(choice choice1) []byte {
 	own := appendID(nil, p.localID)
-	build := func(vendors [][]byte) *builder {
-		b := p.message(ExchangeAggressive, 0, 0)
-		b.add(PayloadSA, choice.answer)
-		b.add(PayloadKE, p.public[1])
-		b.add(PayloadNonce, p.nonce[1])
-		b.add(PayloadID, own)
-		b.add(PayloadHash, p.hashFor(false, p.keys, own))
-		for _, id := range vendors {
-			b.add(PayloadVendor, id)
-		}
-		p.addNATD(b)
-		return b
+	b := p.message(ExchangeAggressive, 0, 0)
+	b.add(PayloadSA, choice.answer)
+	b.add(PayloadKE, p.public[1])
+	b.add(PayloadNonce, p.nonce[1])
+	b.add(PayloadID, own)
+	b.add(PayloadHash, p.hashFor(false, p.keys, own))
+	for _, id := range answerVendors(p.vendor, p.peer.Multipath) {
+		b.add(PayloadVendor, id)
 	}
-	ids := answerVendors(p.vendor, p.peer.Multipath)
-	b := build(ids)
-	for len(ids) > 1 && b.size() > limit { // the first is the style of NAT traversal
-		ids = ids[:len(ids)-1]
-		b = build(ids)
-	}
+	p.addNATD(b)
 	return b.finish()
 }
 

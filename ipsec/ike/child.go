@@ -29,6 +29,7 @@ type childSA struct {
 	usableAt         time.Time // commit bit: do not wait longer
 	deleteAt         time.Time // replaced: send the delete then
 	downAt           time.Time // deleted: forget it then
+	drain            time.Duration
 }
 
 // drain is how long an inbound SA is kept after its delete, for packets under way.
@@ -285,6 +286,13 @@ func (k *childSA) dueAt() time.Time {
 	return next
 }
 
+// stillUsed tells whether the peer goes on sending on a child that we deleted.
+func (k *childSA) stillUsed() bool {
+	e := k.s.e
+	return !k.deleted && e.cfg.LastInbound != nil && e.now.Before(k.expires) &&
+		e.cfg.LastInbound(k.child.In.SPI).After(e.now.Add(-k.drain))
+}
+
 // advance does what is due.
 func (k *childSA) advance() {
 	now := k.s.e.now
@@ -293,6 +301,11 @@ func (k *childSA) advance() {
 		k.makeUsable()
 	}
 	switch {
+	case due(k.downAt) && k.stillUsed():
+		// Our delete was lost, or the peer prefers the old one. As long as it sends, we take it.
+		k.sendDelete()
+		k.drain *= 2
+		k.downAt = now.Add(k.drain)
 	case due(k.downAt):
 		k.down(Reason{Code: Replaced}, false)
 	case due(k.expires):
@@ -300,6 +313,7 @@ func (k *childSA) advance() {
 	case due(k.deleteAt):
 		k.deleteAt = time.Time{}
 		k.sendDelete()
+		k.drain = drain
 		k.downAt = now.Add(drain)
 	case due(k.rekeyAt):
 		k.rekeyAt = time.Time{}

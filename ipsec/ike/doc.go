@@ -45,6 +45,9 @@
 // not a wildcard: NAT detection hashes it. Packet.Data is the whole UDP payload,
 // with the four zero bytes on the NAT-T port, in both directions.
 //
+// Peers that are dialled belong into Config.Peers too: they may begin a phase 1 themselves
+// when it is time for a new one.
+//
 // Events come in this order for a peer that is fine:
 //
 //	Established      phase 1 is up: identity, addresses, NAT

@@ -3,6 +3,7 @@ package ike
 import (
 	"cmp"
 	"container/heap"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net/netip"
@@ -28,6 +29,7 @@ type Endpoint struct {
 	dhBudget      budget             // per source: Diffie-Hellman for phase 1
 	failBudget    budget             // per source: Failed events that strangers cause
 	notifyBudget  budget             // per source: unprotected error notifies
+	unknownAll    bucket             // all UnknownSPI together
 	notifyAll     bucket             // and all of them together
 	aggressiveAll bucket             // aggressive mode computes before the address is proved
 	prompt        map[string]*bucket // per peer: AggressivePrompt
@@ -56,6 +58,7 @@ func New(cfg Config) (*Endpoint, error) {
 		dhBudget:      budget{rate: float64(cfg.DHPerSource), burst: float64(cfg.DHBurst)},
 		failBudget:    budget{rate: 0.2, burst: 3},
 		notifyBudget:  budget{rate: 0.5, burst: 3},
+		unknownAll:    bucket{rate: 20, burst: 20},
 		notifyAll:     bucket{rate: 10, burst: 20},
 		aggressiveAll: bucket{rate: 50, burst: 100},
 		prompt:        map[string]*bucket{},
@@ -162,6 +165,27 @@ func (e *Endpoint) InboundUsed(now time.Time, spi uint32, out *Out) {
 		k.s.heard = now
 		k.makeUsable()
 		k.s.touch()
+	}
+}
+
+// UnknownSPI says that ESP with an SPI that we do not have came from an address. If an
+// authenticated peer is there, it is told so in a protected notify (INVALID-SPI), at most
+// once in 2 s and peer: it may have lost our delete. Strangers get no answer. The shell calls
+// it within a budget of its own, or never. With raw ESP, remote's port does not matter.
+func (e *Endpoint) UnknownSPI(now time.Time, remote netip.AddrPort, spi uint32, out *Out) {
+	defer e.enter(now, out)()
+	if !e.unknownAll.take(now) {
+		return
+	}
+	for _, s := range e.sessions {
+		if !s.up || s.remote.Addr() != remote.Addr().Unmap() || (s.float && s.remote.Port() != remote.Port()) || now.Before(s.unknownAt) {
+			continue
+		}
+		if p := s.main(); p != nil {
+			s.unknownAt = now.Add(2 * time.Second)
+			raw := binary.BigEndian.AppendUint32(nil, spi)
+			p.inform(PayloadNotify, notification{protocol: protoESP, kind: NotifyInvalidSPI, spi: raw, data: raw}.append(nil))
+		}
 	}
 }
 

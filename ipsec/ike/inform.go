@@ -63,6 +63,10 @@ func (p *phase1) takeInformational(m *message) error {
 func (p *phase1) takeNotify(m *message, n notification) {
 	switch {
 	case n.kind == NotifyRUThere && len(n.data) == 4:
+		if !p.vendor.dpd { // who asks also answers, whatever its vendor ids were
+			p.vendor.dpd = true
+			p.dpd.start(p)
+		}
 		p.inform(PayloadNotify, notification{protocol: protoISAKMP, kind: NotifyRUThereAck, spi: p.dpdSPI(), data: n.data}.append(nil))
 	case n.kind == NotifyRUThereAck:
 		p.dpd.answered(n.data)

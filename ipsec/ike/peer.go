@@ -150,7 +150,8 @@ type Config struct {
 	Retransmit Retransmit
 
 	// LastInbound tells when an authenticated ESP packet last arrived on the child with
-	// this inbound SPI; the zero time if never. May be nil.
+	// this inbound SPI; the zero time if never. May be nil; then peers are asked whether they
+	// live although they send, and children without phase 1 stay until they expire.
 	LastInbound func(spi uint32) time.Time
 
 	// MaxSessions bounds all sessions together; 0 means 30000.

@@ -92,6 +92,7 @@ type phase1 struct {
 	wrong    int    // messages 5 that no key fits
 	suspect  *Reason
 
+	upAt              time.Time
 	born, deadline    time.Time // responder: when the exchange has to be over
 	reauthAt, expires time.Time
 	deleteAt          time.Time // replaced: delete it then

@@ -31,7 +31,9 @@ type session struct {
 	replaces  []SessionID
 	replaceBy time.Time // end them then at the latest
 	multipath bool
-	failures  int // quick modes of ours that failed in a row
+	unknownAt time.Time // not before then the next INVALID-SPI
+	renew     bool      // phase 1 was lost: the peer may have lost the children too
+	failures  int       // quick modes of ours that failed in a row
 
 	deadline time.Time
 	slot     int
@@ -96,7 +98,7 @@ func (s *session) sendInitialContact(p *phase1) bool {
 // established is called when a phase 1 is up. It may move to the session that it renews.
 func (p *phase1) established() {
 	e := p.e
-	p.stage = stageUp
+	p.stage, p.upAt = stageUp, e.now
 	s := p.s
 	if s.peer == nil { // a responder: who is it?
 		s.peer, s.remoteID = p.peer, p.remoteID
@@ -132,6 +134,12 @@ func (p *phase1) established() {
 		DPD: p.vendor.dpd, Vendor: p.vendor.names, Reauth: again, Replaces: replaces})
 	if len(s.sas) > maxPhase1 {
 		s.sas[0].end(true)
+	}
+	if s.renew { // who deletes phase 1 may have deleted the children too, and the word got lost
+		s.renew = false
+		for _, k := range slices.Clone(s.children) {
+			k.rekey()
+		}
 	}
 	s.maintain()
 }
@@ -199,11 +207,14 @@ func (s *session) supersede(p *phase1) []SessionID {
 		}
 	}
 	if p.initialContact { // what this session itself still had is of the peer's former life
+		// But not what was made while this phase 1 was being made: both sides may have begun at once.
 		for _, k := range slices.Clone(s.children) {
-			k.down(Reason{Code: Replaced, Detail: "the peer started anew"}, false)
+			if k.child.Born.Before(p.born) {
+				k.down(Reason{Code: Replaced, Detail: "the peer started anew"}, false)
+			}
 		}
 		for _, o := range slices.Clone(s.sas) {
-			if o != p {
+			if o.stage == stageUp && o.upAt.Before(p.born) {
 				o.end(false)
 			}
 		}
@@ -242,7 +253,7 @@ func (s *session) maintain() {
 	p := s.main()
 	if p == nil {
 		if !s.underway() {
-			s.retryAt = s.e.now.Add(retryPause)
+			s.retryAt, s.renew = s.e.now.Add(retryPause), true
 			_ = s.startPhase1() // fails only for want of a group; Dial has checked
 		}
 		return
@@ -316,6 +327,7 @@ func (s *session) next() time.Time {
 	for _, k := range s.children {
 		next = first(next, k.dueAt())
 	}
+	next = first(next, s.orphaned())
 	if s.missing() || (s.dialled && s.up && s.main() == nil && !s.underway()) {
 		next = first(next, maxTime(s.retryAt, s.e.now.Add(time.Millisecond)))
 	}
@@ -327,6 +339,18 @@ func maxTime(a, b time.Time) time.Time {
 		return a
 	}
 	return b
+}
+
+// orphanIdle is how long children live on without phase 1 and without packets.
+const orphanIdle = 2 * time.Minute
+
+// orphaned is when a session without phase 1, whose children nobody uses, has to end; zero: not at all.
+// Without phase 1 there is no dead peer detection, and the peer's deletes may have been lost.
+func (s *session) orphaned() time.Time {
+	if s.e.cfg.LastInbound == nil || s.dialled || !s.up || len(s.sas) > 0 || len(s.children) == 0 {
+		return time.Time{}
+	}
+	return s.lastHeard().Add(orphanIdle)
 }
 
 // advance does what is due.
@@ -352,6 +376,9 @@ func (s *session) advance() {
 		}
 	}
 	s.maintain()
+	if t := s.orphaned(); !t.IsZero() && !t.After(now) {
+		s.end(Reason{Code: PeerDead, Detail: "phase 1 is gone and nothing was heard for " + orphanIdle.String()}, false)
+	}
 	s.endIfEmpty(Reason{Code: Expired})
 }
 

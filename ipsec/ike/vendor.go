@@ -133,13 +133,16 @@ func answerVendors(v vendorInfo, multipath bool) [][]byte {
 	case nattDraft03:
 		ids = append(ids, vidDraft03)
 	case nattDraft02:
-		ids = append(ids, vidDraft02n, vidDraft02)
+		ids = append(ids, vidDraft02n)
 	}
 	if v.dpd {
 		ids = append(ids, vidDPD)
 	}
 	if v.multipath && multipath {
 		ids = append(ids, vidMultipath)
+	}
+	if v.natt == nattDraft02 {
+		ids = append(ids, vidDraft02) // the other spelling, if there is room
 	}
 	return ids
 }

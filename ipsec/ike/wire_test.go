@@ -31,9 +31,11 @@ type side struct {
 	ip     netip.Addr
 	out    Out
 	events []Event
+	when   []time.Time // of the events
 	// what the data path would have
 	in        map[uint32]*Child
 	sending   map[SessionID]*Child
+	esp       map[uint32]time.Time
 	in1, out1 int // bytes received and sent
 }
 
@@ -58,6 +60,7 @@ type wire struct {
 	nat                   *natBox
 	tap                   func(from *side, p Packet)
 	delay                 time.Duration
+	lossy                 map[uint32]string // the first frame that nobody took, by SPI
 }
 
 func newWire(t *testing.T, seed uint64) *wire {
@@ -69,11 +72,15 @@ func (w *wire) add(name, ip string, cfg Config) *side {
 	if cfg.Rand == nil {
 		cfg.Rand = seeded(uint64(len(w.sides)) + 7 + w.rnd.Uint64()%1000*8)
 	}
+	s := &side{t: w.t, name: name, ip: netip.MustParseAddr(ip), in: map[uint32]*Child{}, sending: map[SessionID]*Child{}, esp: map[uint32]time.Time{}}
+	if cfg.LastInbound == nil {
+		cfg.LastInbound = func(spi uint32) time.Time { return s.esp[spi] }
+	}
 	e, err := New(cfg)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	s := &side{t: w.t, name: name, e: e, ip: netip.MustParseAddr(ip), in: map[uint32]*Child{}, sending: map[SessionID]*Child{}}
+	s.e = e
 	w.sides = append(w.sides, s)
 	return s
 }
@@ -88,6 +95,7 @@ type natBox struct {
 func (w *wire) flush(s *side) {
 	for _, ev := range s.out.Events {
 		s.events = append(s.events, ev)
+		s.when = append(s.when, w.now)
 		switch ev := ev.(type) {
 		case ChildInstalled:
 			if s.in[ev.Child.In.SPI] != nil {
@@ -262,7 +270,10 @@ func carries(a, b *side) error {
 
 func (s *side) log() string {
 	var b bytes.Buffer
-	for _, e := range s.events {
+	for i, e := range s.events {
+		if i < len(s.when) {
+			fmt.Fprintf(&b, "%10s ", s.when[i].Sub(epoch))
+		}
 		switch e := e.(type) {
 		case Established:
 			fmt.Fprintf(&b, "%s: established %s %v nat %v %s reauth %v\n", s.name, e.RemoteID, e.Suite, e.NAT, e.NATT, e.Reauth)
@@ -306,7 +317,7 @@ func answerer(mod func(*Peer)) *Peer {
 // pair makes a dialling and an answering side.
 func pair(t *testing.T, seed uint64, d, a *Peer) (w *wire, x, y *side) {
 	w = newWire(t, seed)
-	x = w.add("branch", "192.0.2.1", Config{})
+	x = w.add("branch", "192.0.2.1", Config{Peers: []*Peer{d}})
 	y = w.add("center", "198.51.100.1", Config{Peers: []*Peer{a}})
 	return w, x, y
 }
@@ -321,3 +332,5 @@ func TestMainModeAndQuickMode(t *testing.T) {
 	t.Logf("\n%s%s", x.log(), y.log())
 	t.Logf("up after %s; %d bytes there, %d back", w.now.Sub(epoch), y.in1, y.out1)
 }
+
+func mustAddr(s string) netip.Addr { return netip.MustParseAddr(s) }
