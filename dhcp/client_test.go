@@ -245,8 +245,9 @@ func TestAddressTakenBack(t *testing.T) {
 			w, c := newWorld(t, ClientConfig{})
 			w.do(c.Start)
 			what(w.srv)
-			if e := w.until(t0.Add(2*time.Hour), Lost); e == nil || c.Lease() != nil {
-				t.Errorf("%+v", w.events)
+			w.events = nil
+			if e := w.until(t0.Add(2*time.Hour), Lost); e == nil || c.Lease() != nil || len(w.events) != 1 || w.now != t0.Add(30*time.Minute) {
+				t.Errorf("%v: %+v", w.now, w.events)
 			}
 		})
 	}
