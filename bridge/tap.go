@@ -25,11 +25,10 @@ type TAP struct {
 	index int // ifindex
 	mac   eth.Addr
 
-	count     counters
-	mtu       atomic.Int64
-	closed    atomic.Bool
-	writers   sync.Pool // *tapWriter
-	writerSeq atomic.Uint32
+	count   counters
+	mtu     atomic.Int64
+	closed  atomic.Bool
+	writers sync.Pool // *tapWriter
 
 	stations stations
 	hold     holder

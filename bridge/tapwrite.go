@@ -1,7 +1,6 @@
 package bridge
 
 import (
-	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -22,9 +21,11 @@ func (t *TAP) WriteFrames(frames []eth.Frame) int {
 	}
 	if t.hold.waiting.Load() > 0 {
 		w.kept = t.hold.filter(frames, w.kept[:0])
-		w.writeOrDrop(w.kept) // no prefix to tell: some frames wait
+		if took := w.writeAny(w.kept); took < len(w.kept) { // no prefix to tell: some frames wait
+			t.count.drop(dropFull, uint64(len(w.kept)-took))
+		}
 	} else {
-		n = w.writeAll(frames)
+		n = w.writeAny(frames)
 	}
 	t.writers.Put(w)
 	return n
@@ -33,9 +34,9 @@ func (t *TAP) WriteFrames(frames []eth.Frame) int {
 // tapWriter is the scratch of one call of WriteFrames.
 type tapWriter struct {
 	t      *TAP
-	conn   syscall.RawConn
 	joiner eth.Joiner
 	kept   []eth.Frame // what holder.filter lets pass
+	mine   []eth.Frame // those of one queue
 	met    sourceCache
 
 	fd            uintptr
@@ -55,8 +56,7 @@ type tapWriter struct {
 }
 
 func (t *TAP) newWriter() any {
-	queue := int(t.writerSeq.Add(1)) % len(t.dev.conns)
-	w := &tapWriter{t: t, conn: t.dev.conns[queue]}
+	w := &tapWriter{t: t}
 	w.joiner.UDP = t.dev.offloads.USO4 && t.dev.offloads.USO6
 	w.loop, w.next = w.writeLoop, w.nextPiece
 	return w
@@ -65,20 +65,22 @@ func (t *TAP) newWriter() any {
 // writeHeld sends frames that had waited for a pin.
 func (t *TAP) writeHeld(frames []eth.Frame) {
 	w := t.writers.Get().(*tapWriter)
-	w.writeOrDrop(frames)
+	if took := w.writeAny(frames); took < len(frames) {
+		t.count.drop(dropFull, uint64(len(frames)-took))
+	}
 	t.writers.Put(w)
 }
 
 // writeOrDrop is writeAll for frames that the hub no longer counts.
-func (w *tapWriter) writeOrDrop(frames []eth.Frame) {
-	if n := w.writeAll(frames); n < len(frames) {
+func (w *tapWriter) writeOrDrop(queue int, frames []eth.Frame) {
+	if n := w.writeAll(queue, frames); n < len(frames) {
 		w.t.count.drop(dropFull, uint64(len(frames)-n))
 	}
 }
 
-// writeAll writes the frames and says how many of them, from the first, need no
-// further care.
-func (w *tapWriter) writeAll(frames []eth.Frame) int {
+// writeAll writes the frames to one queue and says how many of them, from the
+// first, need no further care.
+func (w *tapWriter) writeAll(queue int, frames []eth.Frame) int {
 	c := &w.t.count
 	w.in = frames
 	if w.t.dev.vnet && len(frames) > 1 {
@@ -86,7 +88,7 @@ func (w *tapWriter) writeAll(frames []eth.Frame) int {
 	}
 	w.n, w.full, w.frames, w.bytes = 0, false, 0, 0
 	w.mtu = int(w.t.mtu.Load())
-	if err := w.conn.Control(w.loop); err != nil {
+	if err := w.t.dev.conns[queue].Control(w.loop); err != nil {
 		c.drop(dropDown, uint64(len(frames)))
 		return len(frames)
 	}
