@@ -59,12 +59,9 @@ charon {
 	// charon has one pid file for the whole machine: give it a /run of its own.
 	c.proc = ns.Start("charon", "unshare", "-m", "sh", "-c",
 		"mount -t tmpfs tmpfs /run && STRONGSWAN_CONF="+dir+"/strongswan.conf exec /usr/lib/ipsec/charon")
-	ns.Lab().WaitFor("charon's vici socket", 15*time.Second, func() (bool, string) {
-		conn, err := net.Dial("unix", filepath.Join(dir, "vici"))
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil, c.proc.Output()
+	// A connection to its socket before this makes charon deaf on it.
+	ns.Lab().WaitFor("charon to run", 15*time.Second, func() (bool, string) {
+		return strings.Contains(c.log(), "worker threads"), c.proc.Output()
 	})
 	return c
 }
@@ -79,6 +76,11 @@ func (c *charon) write(name, text string) {
 func (c *charon) load(conf string) {
 	c.write("swanctl.conf", conf)
 	c.ns.Lab().WaitFor("swanctl to load", 10*time.Second, func() (bool, string) { // vici refuses now and then while charon starts
+		select {
+		case <-c.proc.Done():
+			c.t.Fatalf("charon ended: %v\n%s", c.proc.Err(), c.proc.Output())
+		default:
+		}
 		out, err := c.swanctl("--load-all", "--clear", "--file", c.dir+"/swanctl.conf")
 		return err == nil, out
 	})
