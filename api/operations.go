@@ -33,10 +33,10 @@ var (
 	SetPort    = Op[SetPortRequest, Change]{"PATCH", "/v1/hubs/{hub}/ports/{port}"}
 	RemovePort = Op[PortRequest, Change]{"DELETE", "/v1/hubs/{hub}/ports/{port}"}
 
-	ListMACs       = Op[TableRequest, MACList]{"GET", "/v1/hubs/{hub}/macs"}
-	FlushMACs      = Op[TableRequest, Flushed]{"DELETE", "/v1/hubs/{hub}/macs"}
-	ListNeighbors  = Op[TableRequest, NeighborList]{"GET", "/v1/hubs/{hub}/neighbors"}
-	FlushNeighbors = Op[TableRequest, Flushed]{"DELETE", "/v1/hubs/{hub}/neighbors"}
+	ListMACs        = Op[TableRequest, MACList]{"GET", "/v1/hubs/{hub}/macs"}
+	FlushMACs       = Op[TableRequest, Flushed]{"DELETE", "/v1/hubs/{hub}/macs"}
+	ListNeighbours  = Op[TableRequest, NeighbourList]{"GET", "/v1/hubs/{hub}/neighbours"}
+	FlushNeighbours = Op[TableRequest, Flushed]{"DELETE", "/v1/hubs/{hub}/neighbours"}
 
 	GetConfig      = Op[ConfigRequest, Config]{"GET", "/v1/config"}
 	CheckConfig    = Op[CheckRequest, Checked]{"POST", "/v1/config/check"}
@@ -174,9 +174,9 @@ type MACList struct {
 	MACs []MAC `json:"macs"`
 }
 
-// NeighborList is entries of a neighbour table, by address.
-type NeighborList struct {
-	Neighbors []Neighbor `json:"neighbors"`
+// NeighbourList is entries of a neighbour table, by address.
+type NeighbourList struct {
+	Neighbours []Neighbour `json:"neighbours"`
 }
 
 // Flushed says how many entries were forgotten.

@@ -66,8 +66,8 @@ type Hub struct {
 	// MACs is how many addresses the table holds, and MACLimit how many it may.
 	MACs     int `json:"macs"`
 	MACLimit int `json:"mac_limit"`
-	// Neighbors is how many entries the neighbour table holds.
-	Neighbors int `json:"neighbors"`
+	// Neighbours is how many entries the neighbour table holds.
+	Neighbours int `json:"neighbours"`
 	// Moves is how often a station changed its port.
 	Moves uint64 `json:"moves"`
 	// Counters are the sums over all ports since the hub began.
@@ -158,9 +158,9 @@ type MAC struct {
 	AgeSeconds float64 `json:"age_seconds"`
 }
 
-// Neighbor is one entry of a hub's neighbour table: which station has which
+// Neighbour is one entry of a hub's neighbour table: which station has which
 // IP address.
-type Neighbor struct {
+type Neighbour struct {
 	Hub  string `json:"hub"`
 	VLAN int    `json:"vlan"`
 	IP   string `json:"ip"`
@@ -174,11 +174,11 @@ type Neighbor struct {
 	// AgeSeconds is how long ago the station last confirmed it.
 	AgeSeconds float64 `json:"age_seconds"`
 	// Conflict is set when another station claims the same address.
-	Conflict *NeighborConflict `json:"conflict,omitempty"`
+	Conflict *NeighbourConflict `json:"conflict,omitempty"`
 }
 
-// NeighborConflict is the other station that claims an address.
-type NeighborConflict struct {
+// NeighbourConflict is the other station that claims an address.
+type NeighbourConflict struct {
 	MAC  string    `json:"mac"`
 	Port string    `json:"port"`
 	Time time.Time `json:"time"`

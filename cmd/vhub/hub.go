@@ -56,10 +56,10 @@ func writeHubs(w io.Writer, hubs []api.Hub) error {
 				up++
 			}
 		}
-		rows = append(rows, []string{h.Name, fmt.Sprint(len(h.Ports)), fmt.Sprint(up), h.ARP, fmt.Sprint(h.MACs), fmt.Sprint(h.Neighbors),
+		rows = append(rows, []string{h.Name, fmt.Sprint(len(h.Ports)), fmt.Sprint(up), h.ARP, fmt.Sprint(h.MACs), fmt.Sprint(h.Neighbours),
 			text.Count(h.Moves), text.Bytes(h.Counters.InBytes), text.Count(h.Counters.Dropped)})
 	}
-	return text.Table(w, []string{"NAME", "PORTS", "UP", "ARP", "MACS", "NEIGHBORS", "MOVES", "TRAFFIC", "DROPPED"}, rows)
+	return text.Table(w, []string{"NAME", "PORTS", "UP", "ARP", "MACS", "NEIGHBOURS", "MOVES", "TRAFFIC", "DROPPED"}, rows)
 }
 
 // hubArg is the hub that an optional argument or --hub names.
@@ -90,7 +90,7 @@ func writeHub(w io.Writer, h api.Hub) error {
 	if err := text.Pairs(w, "  ", []text.Pair{
 		{Name: "ARP help", Value: h.ARP},
 		{Name: "stations", Value: fmt.Sprintf("%d of at most %d", h.MACs, h.MACLimit)},
-		{Name: "neighbors", Value: fmt.Sprint(h.Neighbors)},
+		{Name: "neighbours", Value: fmt.Sprint(h.Neighbours)},
 		{Name: "moves", Value: text.Count(h.Moves)},
 		{Name: "settings", Value: optionsText(h.Options)},
 	}); err != nil {
@@ -108,7 +108,9 @@ func writeHub(w io.Writer, h api.Hub) error {
 
 func (a *app) hubSet() *cobra.Command {
 	c := &cobra.Command{Use: "set [NAME] [flags]", Short: "change settings of a hub", Args: cobra.MaximumNArgs(1),
-		Long: "Changes settings of a hub; its ports stay up and its tables stay known.", Example: "  vhub hub set default --arp proxy --mac-age 10m",
+		Long: `Changes settings of a hub; what is not named stays. The mode of ARP changes under
+way. For any other setting the switch is made anew: its ports are away for a moment
+and its tables are learned again.`, Example: "  vhub hub set default --arp proxy --mac-age 10m",
 		ValidArgsFunction: a.completeHubs}
 	s := addSettings(c, config.HubAttributes()...).allowUnset()
 	c.RunE = func(c *cobra.Command, args []string) error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -8,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"vhub/config"
 )
 
 // everyCommand visits all commands that users see.
@@ -54,20 +57,63 @@ func TestExamplesParse(t *testing.T) {
 					t.Errorf("%s: example %q", c.CommandPath(), part)
 					continue
 				}
-				fresh := (&app{out: io.Discard, err: io.Discard}).rootCommand()
-				found, rest, err := fresh.Find(words[1:])
-				if err == nil {
-					err = found.ParseFlags(rest)
-				}
-				if err == nil {
-					err = found.ValidateArgs(found.Flags().Args())
-				}
-				if err != nil || found.HasSubCommands() {
+				if err := parses(part); err != nil {
 					t.Errorf("%s: example %q: %v", c.CommandPath(), part, err)
 				}
 			}
 		}
 	})
+}
+
+// What the README shows works: its commands exist, and its file is right.
+func TestREADME(t *testing.T) {
+	b, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := 0
+	var file strings.Builder
+	inFile := false
+	for line := range strings.Lines(string(b)) {
+		if line == "    hub \"default\" {\n" {
+			inFile = true
+		}
+		if inFile {
+			file.WriteString(line)
+			inFile = line != "    }\n"
+			continue
+		}
+		_, command, ok := strings.Cut(line, "$ ")
+		if command = strings.TrimPrefix(strings.TrimPrefix(strings.TrimSpace(command), "sudo "), "bin/"); !ok || !strings.HasPrefix(command, "vhub ") {
+			continue
+		}
+		commands++
+		if err := parses(command); err != nil {
+			t.Errorf("%s: %v", command, err)
+		}
+	}
+	if commands < 8 {
+		t.Errorf("only %d commands were found in the README", commands)
+	}
+	if _, err := config.Parse("README.md", []byte(file.String())); err != nil || file.Len() == 0 {
+		t.Errorf("the configuration in the README: %v\n%s", err, file.String())
+	}
+}
+
+// parses finds the command of a line and checks its flags and arguments.
+func parses(line string) error {
+	root := (&app{out: io.Discard, err: io.Discard}).rootCommand()
+	c, rest, err := root.Find(strings.Fields(line)[1:])
+	if err == nil {
+		err = c.ParseFlags(rest)
+	}
+	if err == nil {
+		err = c.ValidateArgs(c.Flags().Args())
+	}
+	if err == nil && c.HasSubCommands() {
+		err = errors.New("no such command")
+	}
+	return err
 }
 
 // The manual pages in docs/man are what the program writes now.

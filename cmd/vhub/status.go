@@ -43,7 +43,7 @@ func writeStatus(w io.Writer, s api.Status) error {
 		return err
 	}
 	for _, h := range s.Hubs {
-		fmt.Fprintf(w, "\nhub %s: %s, %s, arp %s\n", h.Name, text.Plural(h.MACs, "station"), text.Plural(h.Neighbors, "neighbour"), h.ARP)
+		fmt.Fprintf(w, "\nhub %s: %s, %s, arp %s\n", h.Name, text.Plural(h.MACs, "station"), text.Plural(h.Neighbours, "neighbour"), h.ARP)
 		if err := writePorts(w, h.Ports, false); err != nil {
 			return err
 		}

@@ -55,7 +55,7 @@ address has which IP address, behind which port, and how the hub knows.`, Exampl
 		Example: "  vhub arp list\n  vhub arp list --ip 192.0.2.7", ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, _ []string) error {
 			list.Hub = a.hub
-			return read(a, c, api.ListNeighbors, list, writeNeighbors)
+			return read(a, c, api.ListNeighbours, list, writeNeighbours)
 		}})
 	a.tableFlags(listCmd, &list, true)
 	flushCmd := &cobra.Command{Use: "flush", Short: "forget neighbours", Args: cobra.NoArgs,
@@ -63,7 +63,7 @@ address has which IP address, behind which port, and how the hub knows.`, Exampl
 		Example: "  vhub arp flush --port lan", ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, _ []string) error {
 			flush.Hub = a.hub
-			return a.flush(c, api.FlushNeighbors, flush, "neighbour")
+			return a.flush(c, api.FlushNeighbours, flush, "neighbour")
 		}}
 	a.tableFlags(flushCmd, &flush, true)
 	c.AddCommand(listCmd, flushCmd)
@@ -95,15 +95,15 @@ func writeMACs(w io.Writer, l api.MACList) error {
 	return text.Table(w, []string{"VLAN", "MAC", "PORT", "AGE"}, rows)
 }
 
-func writeNeighbors(w io.Writer, l api.NeighborList) error {
+func writeNeighbours(w io.Writer, l api.NeighbourList) error {
 	var rows [][]string
-	for _, n := range l.Neighbors {
+	for _, n := range l.Neighbours {
 		rows = append(rows, []string{vlanText(n.VLAN), n.IP, n.MAC, dash(n.Port), n.State, n.Source, text.Seconds(n.AgeSeconds), conflictText(n.Conflict)})
 	}
 	return text.Table(w, []string{"VLAN", "IP", "MAC", "PORT", "STATE", "FROM", "AGE", "CONFLICT"}, rows)
 }
 
-func conflictText(c *api.NeighborConflict) string {
+func conflictText(c *api.NeighbourConflict) string {
 	if c == nil {
 		return ""
 	}

@@ -31,13 +31,17 @@ func (d *Daemon) change(who, what string, within time.Duration, propose func() (
 	if err := d.reconcile(p.Old, p.New, strict); err != nil {
 		return api.Change{}, failed(err)
 	}
+	before := d.current()
 	r, err := d.commit(p, config.Meta{Who: who, What: what}, within)
 	if err != nil {
 		_ = d.reconcile(p.New, p.Old, lenient)
 		return api.Change{}, failed(err)
 	}
 	answer := api.Change{Revision: r.Number, Changed: changedLines(p), Warnings: d.warnings(p), Confirm: d.confirmation(r.Number)}
-	if len(answer.Changed) > 0 {
+	if r.Number != before {
+		if len(answer.Changed) == 0 {
+			answer.Changed = append(answer.Changed, "comments or order of the file")
+		}
 		d.log.Info("the configuration changed", "revision", r.Number, "who", who, "what", what, "changed", strings.Join(answer.Changed, "; "))
 	}
 	return answer, nil
@@ -78,9 +82,6 @@ func changedLines(p *config.Proposal) []string {
 			line += ": " + strings.Join(c.Attributes, ", ")
 		}
 		lines = append(lines, line)
-	}
-	if len(lines) == 0 && string(p.Source) != "" && p.HandEdited {
-		lines = append(lines, "comments or order of the file")
 	}
 	return lines
 }

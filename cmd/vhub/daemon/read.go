@@ -150,7 +150,7 @@ func (h *hubRun) status() api.Hub {
 	sw := h.switchNow()
 	s := sw.Status()
 	out := api.Hub{Name: h.name, ARP: cfg.ARP, Options: config.HubValues(cfg, false), MACs: s.Stations, MACLimit: s.MaxStations,
-		Neighbors: sw.Neighbours().Stats().Neighbours, Moves: s.Counters.Moves, Ports: h.portList()}
+		Neighbours: sw.Neighbours().Stats().Neighbours, Moves: s.Counters.Moves, Ports: h.portList()}
 	h.mu.RLock()
 	past := h.past
 	h.mu.RUnlock()
@@ -194,22 +194,22 @@ func (d *Daemon) registerTables(s *api.Server) {
 		h.log.Info("stations were flushed", "count", n, "who", api.WhoFrom(ctx).String())
 		return api.Flushed{Flushed: n}, nil
 	})
-	api.On(s, api.ListNeighbors, func(_ context.Context, r api.TableRequest) (api.NeighborList, error) {
-		h, match, err := d.neighborMatch(r)
+	api.On(s, api.ListNeighbours, func(_ context.Context, r api.TableRequest) (api.NeighbourList, error) {
+		h, match, err := d.neighbourMatch(r)
 		if err != nil {
-			return api.NeighborList{}, err
+			return api.NeighbourList{}, err
 		}
 		now := time.Now()
-		l := api.NeighborList{Neighbors: []api.Neighbor{}}
+		l := api.NeighbourList{Neighbours: []api.Neighbour{}}
 		for _, n := range h.switchNow().Neighbours().List(now) {
 			if match(n) {
-				l.Neighbors = append(l.Neighbors, h.neighbor(now, n))
+				l.Neighbours = append(l.Neighbours, h.neighbour(now, n))
 			}
 		}
 		return l, nil
 	})
-	api.On(s, api.FlushNeighbors, func(ctx context.Context, r api.TableRequest) (api.Flushed, error) {
-		h, match, err := d.neighborMatch(r)
+	api.On(s, api.FlushNeighbours, func(ctx context.Context, r api.TableRequest) (api.Flushed, error) {
+		h, match, err := d.neighbourMatch(r)
 		if err != nil {
 			return api.Flushed{}, err
 		}
@@ -230,8 +230,8 @@ func (d *Daemon) macMatch(r api.TableRequest) (*hubRun, func(hub.Station) bool, 
 	}, nil
 }
 
-// neighborMatch finds the hub of a request and what picks its neighbours.
-func (d *Daemon) neighborMatch(r api.TableRequest) (*hubRun, func(arp.Neighbour) bool, error) {
+// neighbourMatch finds the hub of a request and what picks its neighbours.
+func (d *Daemon) neighbourMatch(r api.TableRequest) (*hubRun, func(arp.Neighbour) bool, error) {
 	h, mac, err := d.tableOf(r)
 	if err != nil {
 		return nil, nil, err
@@ -264,10 +264,10 @@ func (d *Daemon) tableOf(r api.TableRequest) (h *hubRun, mac eth.Addr, err error
 	return h, mac, nil
 }
 
-// neighbor is one entry of the neighbour table for the API.
-func (h *hubRun) neighbor(now time.Time, n arp.Neighbour) api.Neighbor {
+// neighbour is one entry of the neighbour table for the API.
+func (h *hubRun) neighbour(now time.Time, n arp.Neighbour) api.Neighbour {
 	sw := h.switchNow()
-	out := api.Neighbor{Hub: h.name, VLAN: int(n.VLAN), IP: n.IP.String(), MAC: n.MAC.String(), Port: sw.LinkName(n.Link),
+	out := api.Neighbour{Hub: h.name, VLAN: int(n.VLAN), IP: n.IP.String(), MAC: n.MAC.String(), Port: sw.LinkName(n.Link),
 		State: "reachable", Source: n.Source.String()}
 	switch {
 	case n.Silent:
@@ -287,7 +287,7 @@ func (h *hubRun) neighbor(now time.Time, n arp.Neighbour) api.Neighbor {
 		if other == n.MAC {
 			other, link = e.MAC, e.Link
 		}
-		out.Conflict = &api.NeighborConflict{MAC: other.String(), Port: sw.LinkName(link), Time: e.Time.UTC()}
+		out.Conflict = &api.NeighbourConflict{MAC: other.String(), Port: sw.LinkName(link), Time: e.Time.UTC()}
 	}
 	return out
 }
