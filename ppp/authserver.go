@@ -126,7 +126,7 @@ func (a *authServer) timeout() {
 	if a.tries >= maxConfigure || a.step == stepVerdict && !a.ok && a.tries >= maxTerminate {
 		a.at = time.Time{}
 		if a.step == stepVerdict && !a.ok {
-			a.link.end(AuthFailed, a.user)
+			a.link.end(AuthFailed, printable([]byte(a.user)))
 			return
 		}
 		a.link.end(NoAnswer, "no answer to "+a.method.String())
@@ -258,7 +258,7 @@ func (a *authServer) eapVerdict(op byte) {
 	case !a.ok && op == msFailure:
 		a.step = stepDone
 		a.tell(eapFailure, nil)
-		a.link.end(AuthFailed, a.user)
+		a.link.end(AuthFailed, printable([]byte(a.user)))
 	case a.ok && op == msFailure: // it doubts us
 		a.step = stepDone
 		a.tell(eapFailure, nil)
@@ -319,5 +319,5 @@ func (a *authServer) verdict(r Result) {
 		a.link.admitted(a.user)
 		return
 	}
-	a.link.end(AuthFailed, a.user)
+	a.link.end(AuthFailed, printable([]byte(a.user)))
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"unicode"
+	"unicode/utf8"
 )
 
 // LCP options (RFC 1661 section 6, RFC 1662 section 7.1).
@@ -85,7 +87,7 @@ func authOption(m Method) []byte {
 // review: ACCM means nothing over L2TP and is taken. Callback, multilink,
 // endpoint discriminators and the like, which Windows proposes, are refused.
 func (c *lcp) review(opts []byte, rejects bool) (byte, []byte) {
-	a := answer{rejects: rejects}
+	a, loops := answer{rejects: rejects}, c.loops
 	c.peer.mru, c.peer.magic, c.peer.pfc, c.peer.acfc, c.peer.auth = defaultMRU, 0, false, false, false
 	each(opts, func(kind byte, v, whole []byte) {
 		switch {
@@ -107,6 +109,9 @@ func (c *lcp) review(opts []byte, rejects bool) (byte, []byte) {
 			a.reject(whole)
 		}
 	})
+	if c.loops > loops { // nothing else matters then
+		a.refuse = nil
+	}
 	return a.result()
 }
 
@@ -250,14 +255,21 @@ func said(data []byte) string {
 }
 
 // printable keeps at most 64 bytes of text of a peer, for a log line; what is
-// no text at all is nothing.
+// no printable text is nothing.
 func printable(data []byte) string {
-	b := make([]byte, 0, 64)
-	for _, x := range data[:min(len(data), 64)] {
-		if x < ' ' || x > '~' {
+	if !utf8.Valid(data) {
+		return ""
+	}
+	end := 0
+	for i, r := range string(data) {
+		n := i + utf8.RuneLen(r)
+		if !unicode.IsPrint(r) {
 			return ""
 		}
-		b = append(b, x)
+		if n > 64 {
+			break
+		}
+		end = n
 	}
-	return string(b)
+	return string(data[:end])
 }
