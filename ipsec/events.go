@@ -1,6 +1,8 @@
 package ipsec
 
 import (
+	"context"
+	"log/slog"
 	"net/netip"
 	"time"
 
@@ -133,15 +135,25 @@ func (e *Engine) activate(t *Tunnel, s *session, reason string) {
 	switch {
 	case !wasUp:
 		out := s.out.Load()
-		e.cfg.Log.Info("ipsec: tunnel up", "port", t.name, "remote", remote, "suite", out.child.Suite.String(),
+		e.cfg.Log.Log(context.Background(), t.level(), "ipsec: tunnel up", "port", t.name, "remote", remote, "suite", out.child.Suite.String(),
 			"mode", out.child.Mode.String(), "udp", out.child.UDP)
 		e.tell(t, Event{Kind: Up, Remote: remote})
 	case old != s:
 		from := t.lastRemote
-		e.cfg.Log.Info("ipsec: traffic moved", "port", t.name, "remote", remote, "was", from, "reason", reason)
+		e.cfg.Log.Info("ipsec: traffic moved", "port", t.name, "remote", remote, "uplink", s.uplink,
+			"was", from, "reason", reason)
 		e.tell(t, Event{Kind: Moved, Remote: remote, From: from, Reason: reason})
 	}
 	t.lastRemote = remote
+}
+
+// level is how loud a tunnel's ups and downs are: a road warrior's session has its
+// own lines at begin and end.
+func (t *Tunnel) level() slog.Level {
+	if t.road != nil {
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
 }
 
 // childDown forgets both directions.
@@ -208,7 +220,7 @@ func (e *Engine) checkDown(now time.Time, t *Tunnel) {
 		return
 	}
 	t.up = false
-	e.cfg.Log.Info("ipsec: tunnel down", "port", t.name, "reason", t.downReason)
+	e.cfg.Log.Log(context.Background(), t.level(), "ipsec: tunnel down", "port", t.name, "reason", t.downReason)
 	e.tell(t, Event{Kind: Down, Reason: t.downReason})
 }
 
@@ -244,8 +256,8 @@ func (e *Engine) failed(ev ike.Failed) {
 
 // sessionClosed forgets a session. Its children are down already.
 func (e *Engine) sessionClosed(now time.Time, ev ike.Closed) {
-	if own := e.owners[ev.Peer]; own.peer != nil {
-		own.peer.dialEnded(now, ev.Session)
+	for _, p := range e.peers {
+		p.dialEnded(now, ev.Session)
 	}
 	s := e.sessions[ev.Session]
 	if s == nil {

@@ -52,6 +52,12 @@ func (e *Engine) work(f func(now time.Time)) {
 func (e *Engine) take(now time.Time, n note) {
 	switch n.kind {
 	case noteUsed:
+		if e.sessions[n.to.id] != n.to {
+			// It ended while its first packet was on the way in: take back what used did.
+			n.to.out.Store(nil)
+			n.to.tunnel.active.CompareAndSwap(n.to, nil)
+			return
+		}
 		e.ike.InboundUsed(now, n.spi, &e.out)
 	case noteMoved:
 		e.ike.PeerMoved(now, n.session, n.remote)

@@ -357,10 +357,14 @@ func TestBadPeersBesideAGoodOne(t *testing.T) {
 		hub := w.host("203.0.113.10")
 		a, b, at, bt := twoNodes(t, w.host("198.51.100.2"), hub, nil)
 		waitFor(t, "both up", 10*time.Second, func() bool { return up(at)() && up(bt)() })
+		b.add(PeerConfig{Name: "third", PeerID: id("keyid:branch3")})
 		for i, bad := range []func(*PeerConfig){
 			func(p *PeerConfig) { p.Key = []byte("another key") },
 			func(p *PeerConfig) { p.LocalID = id("keyid:nobody") },
-			func(p *PeerConfig) { p.ESP = []esp.Suite{{Cipher: esp.TripleDES, Auth: esp.HMACMD5}}; p.Legacy = true },
+			func(p *PeerConfig) {
+				p.LocalID, p.Legacy = id("keyid:branch3"), true
+				p.ESP = []esp.Suite{{Cipher: esp.TripleDES, Auth: esp.HMACMD5}}
+			},
 			func(p *PeerConfig) {
 				p.Suites = []ike.Suite{ike.DefaultSuites(true)[len(ike.DefaultSuites(true))-1]}
 				p.Legacy = true

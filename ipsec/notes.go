@@ -15,7 +15,7 @@ type note struct {
 	session ike.SessionID
 	remote  netip.AddrPort // noteMoved: where the peer is now; noteUnknown: who sent it
 	old     netip.AddrPort
-	to      *session // noteSwitched
+	to      *session // noteUsed, noteSwitched
 }
 
 type noteKind uint8
@@ -48,7 +48,7 @@ func (e *Engine) used(in *inbound) {
 	s := in.session
 	s.out.CompareAndSwap(nil, in.out)
 	s.tunnel.active.CompareAndSwap(nil, s)
-	if e.note(note{kind: noteUsed, spi: in.spi}) {
+	if e.note(note{kind: noteUsed, spi: in.spi, to: s}) {
 		in.told.Store(true)
 	}
 }

@@ -70,8 +70,8 @@ func (systemNetwork) Warnings() []string {
 	if policies, err := netlink.XfrmPolicyList(netlink.FAMILY_ALL); err == nil {
 		n, example := 0, ""
 		for _, p := range policies {
-			if p.Dst == nil && p.Src == nil { // per-socket bypass policies of IKE daemons
-				continue
+			if p.Dir > netlink.XFRM_DIR_FWD {
+				continue // of a single socket, such as the bypass of ours
 			}
 			n++
 			example = fmt.Sprintf("%v from %v to %v", p.Dir, p.Src, p.Dst)

@@ -163,18 +163,23 @@ func (r *reader) flush() {
 	r.batch, r.sa = r.batch[:0], nil
 }
 
-// follow moves the session's endpoint to where an authenticated packet came from
-// (RFC 3947 3.2 lets both ends do that). Only behind a NAT or with UDP: the
-// addresses of raw ESP are what was negotiated.
+// follow moves the session's endpoint to where an authenticated packet came from,
+// so that a peer whose translator or line changed goes on without a negotiation
+// (RFC 3947 3.2; with raw ESP only the address can change). The packet is the newest
+// of its SA: an old one, sent again from elsewhere, does not get here.
 func (r *reader) follow(sa *inbound) {
 	s := sa.session
 	old := s.remote.Load()
-	if !sa.child.UDP || *old == r.from {
+	from := r.from
+	if !sa.child.UDP {
+		from = netip.AddrPortFrom(from.Addr(), old.Port())
+	}
+	if *old == from {
 		return
 	}
-	from := r.from
-	if s.remote.CompareAndSwap(old, &from) {
-		r.engine.note(note{kind: noteMoved, session: s.id, remote: from, old: *old})
+	moved := from // from must not escape: that would be an allocation a batch
+	if s.remote.CompareAndSwap(old, &moved) {
+		r.engine.note(note{kind: noteMoved, session: s.id, remote: moved, old: *old})
 	}
 }
 

@@ -81,7 +81,7 @@ func (s *socket) Read(in []Datagram) (int, error) {
 			return 0, err
 		}
 		if s.readErr != nil {
-			if errors.Is(s.readErr, unix.EINTR) {
+			if passing(s.readErr) {
 				continue
 			}
 			return 0, s.readErr
@@ -96,6 +96,18 @@ func (s *socket) Read(in []Datagram) (int, error) {
 			return n, nil
 		}
 	}
+}
+
+// passing tells errors of reading that concern one packet or one moment; the
+// socket is as good as before.
+func passing(err error) bool {
+	for _, e := range []error{unix.EINTR, unix.ECONNREFUSED, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.ENETDOWN,
+		unix.EMSGSIZE, unix.ENOBUFS, unix.ENOMEM, unix.EPROTO} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // readReady is one recvmmsg; false waits for the socket to be readable.
