@@ -330,6 +330,53 @@ func TestLongNames(t *testing.T) {
 	}
 }
 
+func TestEAPEdges(t *testing.T) {
+	b := newBench(t, server(EAPMSCHAPv2))
+	b.ack(&b.lcp.automaton)
+	b.get(packetOf("LCP ConfReq 1"))
+	a := b.auth.(*authServer)
+	answer := func(data ...byte) string { return b.get(control(ProtoEAP, eapResponse, a.id, data)) }
+	first := a.id
+	if got := answer(eapMSCHAPv2, msResponse, 0, 0, 4); got != "" {
+		t.Errorf("credentials before the identity: %s", got)
+	}
+	if got := answer(eapIdentity, 'x'); got != "EAP Request" {
+		t.Errorf("identity: %s", got)
+	}
+	if got := b.get(control(ProtoEAP, eapResponse, first, []byte{eapIdentity, 'x'})); got != "" {
+		t.Errorf("the identity again: %s", got)
+	}
+	for what, data := range map[string][]byte{
+		"nothing": {eapMSCHAPv2}, "another operation": {eapMSCHAPv2, msChallenge, 1, 0, 4}, "no value": {eapMSCHAPv2, msResponse, 1, 0, 4},
+		"short value": {eapMSCHAPv2, msResponse, 1, 0, 9, 4, 1, 2, 3, 4}, "no type": {}, "a notification": {eapNotification},
+	} {
+		if got := answer(data...); got != "" {
+			t.Errorf("%s: %s", what, got)
+		}
+	}
+	r, _ := respond("alice", "secret", a.challenge, make([]byte, 16))
+	good := msPacket(msResponse, a.id, append(append([]byte{responseLen}, r...), "alice"...))
+	if got := answer(good...); got != "Auth" {
+		t.Fatalf("credentials: %s", got)
+	}
+	var out Out
+	b.Authenticated(b.now, b.seq, Result{OK: true, Authenticator: "S=" + strings.Repeat("0", 40)}, &out)
+	if got := b.text(&out); got != "EAP Request" {
+		t.Errorf("verdict: %s", got)
+	}
+	if got := answer(eapMSCHAPv2, msFailure); got != "EAP Failure | LCP TermReq 2" || b.reason != AuthFailed {
+		t.Errorf("the peer does not believe it: %s, %v", got, b.reason)
+	}
+
+	b = newBench(t, server(EAPMSCHAPv2))
+	b.ack(&b.lcp.automaton)
+	b.get(packetOf("LCP ConfReq 1"))
+	a = b.auth.(*authServer)
+	if got := answer(eapNak, 13); got != "EAP Failure | LCP TermReq 2" || b.reason != NoAuthMethod {
+		t.Errorf("another type: %s, %v", got, b.reason)
+	}
+}
+
 func TestWithoutAuthenticator(t *testing.T) {
 	b := newBench(t, server())
 	b.ack(&b.lcp.automaton)

@@ -24,6 +24,7 @@ type wire struct {
 	assign         Addresses
 	assignLater    time.Duration
 	assignAt       time.Time
+	tick           time.Duration // look at least so often; 0: only when something happens
 	events         [2][]string
 	up4            [2]EventUp4
 	up6            [2]EventUp6
@@ -120,7 +121,7 @@ func (w *wire) call(who int, f func(*Link, *Out)) {
 
 // run lets time go by, at most d, until done.
 func (w *wire) run(d time.Duration, done func() bool) bool {
-	for end := w.now.Add(d); w.now.Before(end); w.now = w.now.Add(time.Millisecond) {
+	for end := w.now.Add(d); w.now.Before(end); w.now = w.next(end) {
 		var due []onWire
 		rest := w.packets[:0:0]
 		for _, p := range w.packets {
@@ -151,6 +152,29 @@ func (w *wire) run(d time.Duration, done func() bool) bool {
 		}
 	}
 	return false
+}
+
+// next is when something happens next, at least a millisecond from now.
+func (w *wire) next(end time.Time) time.Time {
+	next := end
+	consider := func(at time.Time) {
+		if !at.IsZero() && at.Before(next) {
+			next = at
+		}
+	}
+	if w.tick > 0 {
+		consider(w.now.Add(w.tick))
+	}
+	for _, p := range w.packets {
+		consider(p.at)
+	}
+	consider(w.assignAt)
+	consider(w.ends[0].Deadline())
+	consider(w.ends[1].Deadline())
+	if least := w.now.Add(time.Millisecond); next.Before(least) {
+		return least
+	}
+	return next
 }
 
 func (w *wire) open() {
@@ -342,7 +366,7 @@ func TestHeardSavesEchoes(t *testing.T) {
 	w := newWire(t, 1, server, client)
 	w.open()
 	w.run(5*time.Second, w.bothUp(true, true))
-	w.counts = 0
+	w.counts, w.tick = 0, time.Second
 	w.run(3*time.Minute, func() bool { w.ends[0].Heard(w.now); w.ends[1].Heard(w.now); return false })
 	if w.counts != 0 {
 		t.Errorf("%d packets while IP packets were heard", w.counts)
