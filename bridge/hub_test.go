@@ -80,6 +80,11 @@ func TestReflectingWireWithTheHub(t *testing.T) {
 			if n := moves(); n != 0 {
 				t.Errorf("the bridge moved the client's address to its NIC %d times", n)
 			}
+			if t.Failed() {
+				for _, l := range h.Status().Links {
+					t.Logf("%s: %+v", l.Name, l.Counters)
+				}
+			}
 			if s := h.Status(); s.Counters.Moves != 0 || s.Counters.HeldMoves != 0 {
 				t.Errorf("stations moved in the hub: %+v", s)
 			}
