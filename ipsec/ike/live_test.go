@@ -115,24 +115,28 @@ type shell struct {
 	rec   []string // "in HEX", "out HEX": the IKE messages, without markers
 }
 
-// inNS runs f on a thread inside the namespace: sockets made there stay there.
+// inNS runs f on a thread inside the namespace: sockets made there stay there. The thread
+// goes back and lives on: were it to end, the programs that it started would be killed with it.
 func inNS(t *testing.T, ns *netlab.NS, f func()) {
 	t.Helper()
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlock: the thread ends with the goroutine
-		fd, err := os.Open(ns.Path())
-		if err == nil {
-			err = unix.Setns(int(fd.Fd()), unix.CLONE_NEWNET)
-			fd.Close()
-		}
-		if err == nil {
-			f()
-		}
-		done <- err
-	}()
-	if err := <-done; err != nil {
-		t.Fatalf("entering %s: %v", ns.Real(), err)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	home, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer home.Close()
+	there, err := os.Open(ns.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer there.Close()
+	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
+		t.Fatal(err)
+	}
+	f()
+	if err := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); err != nil {
+		t.Fatal(err)
 	}
 }
 

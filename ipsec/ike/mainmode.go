@@ -32,7 +32,7 @@ func (p *phase1) startMain() {
 	p.offer()
 	b := p.message(ExchangeMain, 0, 0)
 	b.add(PayloadSA, p.sa)
-	for _, id := range offerVendors(p.peer.Multipath, p.e.cfg.FewVendorIDs) {
+	for _, id := range p.e.offerVendors(p.peer.Multipath) {
 		b.add(PayloadVendor, id)
 	}
 	p.stage = waitMain2

@@ -148,9 +148,12 @@ func answerVendors(v vendorInfo, multipath bool) [][]byte {
 }
 
 // offerVendors are the ids an initiator sends.
-func offerVendors(multipath, few bool) [][]byte {
+func (e *Endpoint) offerVendors(multipath bool) [][]byte {
+	if e.vendorIDs != nil {
+		return e.vendorIDs
+	}
 	ids := [][]byte{vidRFC3947}
-	if !few {
+	if !e.cfg.FewVendorIDs {
 		ids = append(ids, vidDraft03, vidDraft02n)
 	}
 	ids = append(ids, vidDPD)

@@ -1,0 +1,236 @@
+package ike
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"vhub/ipsec/esp"
+)
+
+// Emulations of what stock clients and routers send, written from the facts in
+// reference/users-and-attacks.md 4.2, 4.4 and 5 (not captures): the order of proposals,
+// attributes and vendor ids is theirs.
+
+// emulation is one client.
+type emulation struct {
+	name     string
+	suites   []Suite // phase 1, in order
+	life     time.Duration
+	vendors  []string // hex, in order
+	id       ID
+	esp      []esp.Suite // phase 2, in order
+	espLife  time.Duration
+	kbytes   uint64
+	local    Selector // IDci
+	remote   Selector // IDcr
+	mode     esp.Mode
+	aggr     bool
+	behind   bool // a NAT
+	legacy   bool // the server needs legacy = true
+	wantIKE  string
+	wantESP  string
+	wantNATT string
+	dpd      bool
+}
+
+const (
+	vidMSNT5       = "1e2b516905991c7d7c96fcbfb587e46100000008"
+	vidFrag        = "4048b7d56ebce88525e7de7f00d6c2d3"
+	vidNegotiation = "fb1de3cdf341b7ea16b7e5be0855f120"
+	vidInitialC    = "26244d38eddb61b3172a36e3d0cfb819"
+	vidCGA         = "e3a5966a76379fe707228231e5ce8652"
+)
+
+func hexes(ids ...any) []string {
+	var list []string
+	for _, id := range ids {
+		switch id := id.(type) {
+		case string:
+			list = append(list, id)
+		case []byte:
+			list = append(list, fmt.Sprintf("%x", id))
+		}
+	}
+	return list
+}
+
+var emulations = []emulation{
+	{name: "Windows 10 and 11", behind: true, life: 8 * time.Hour,
+		suites:  []Suite{{AES, 256, SHA1, ECP384}, {AES, 128, SHA1, ECP256}, {AES, 256, SHA1, MODP2048}, {TripleDES, 0, SHA1, MODP2048}, {TripleDES, 0, SHA1, MODP1024}},
+		vendors: hexes(vidMSNT5, vidRFC3947, vidDraft02n, vidFrag, vidNegotiation, vidInitialC, vidCGA),
+		id:      AddrID(netip.MustParseAddr("192.168.1.7")),
+		esp: []esp.Suite{{Cipher: esp.AESCBC, KeyBits: 256, Auth: esp.HMACSHA1}, {Cipher: esp.AESCBC, KeyBits: 128, Auth: esp.HMACSHA1},
+			{Cipher: esp.TripleDES, Auth: esp.HMACSHA1}},
+		espLife: time.Hour, kbytes: 250000,
+		local: AddrSelector(netip.MustParseAddr("192.168.1.7"), 17, 1701), remote: AddrSelector(netip.MustParseAddr("198.51.100.1"), 17, 1701),
+		wantIKE: "aes256-sha1-ecp384", wantESP: "aes256-sha1", wantNATT: "rfc3947"},
+	{name: "macOS and iOS", behind: true, life: time.Hour, dpd: true,
+		suites: []Suite{{AES, 256, SHA256, MODP2048}, {AES, 256, SHA256, MODP1536}, {AES, 256, SHA256, MODP1024}, {AES, 256, SHA1, MODP2048},
+			{AES, 256, SHA1, MODP1536}, {AES, 256, SHA1, MODP1024}, {TripleDES, 0, SHA1, MODP1024}},
+		vendors: hexes(vidRFC3947, "4df37928e9fc4fd1b3262170d515c662", "8f8d83826d246b6fc7a8a6a428c11de8", "439b59f8ba676c4c7737ae22eab8f582",
+			"4d1e0e136deafa34c4f3ea9f02ec7285", "80d0bb3def54565ee84645d4c85ce3ee", "9909b64eed937c6573de52ace952fa6b", vidDraft03, vidDraft02, vidDraft02n, vidDPD),
+		id:      AddrID(netip.MustParseAddr("192.168.1.7")),
+		esp:     []esp.Suite{{Cipher: esp.AESCBC, KeyBits: 256, Auth: esp.HMACSHA1}, {Cipher: esp.AESCBC, KeyBits: 256, Auth: esp.HMACMD5}, {Cipher: esp.AESCBC, KeyBits: 128, Auth: esp.HMACSHA1}, {Cipher: esp.TripleDES, Auth: esp.HMACSHA1}},
+		espLife: time.Hour,
+		// "17/0 -> 17/0" was seen, and source ports that are not 1701
+		local: AddrSelector(netip.MustParseAddr("192.168.1.7"), 17, 51239), remote: AddrSelector(netip.MustParseAddr("198.51.100.1"), 17, 0),
+		wantIKE: "aes256-sha256-modp2048", wantESP: "aes256-sha1", wantNATT: "rfc3947"},
+	{name: "Android 11 and older", behind: true, life: 8 * time.Hour, dpd: true, legacy: true,
+		suites: []Suite{{AES, 256, SHA256, MODP1024}, {AES, 256, SHA1, MODP1024}, {AES, 256, MD5, MODP1024}, {AES, 128, SHA256, MODP1024}, {AES, 128, SHA1, MODP1024},
+			{AES, 128, MD5, MODP1024}, {TripleDES, 0, SHA256, MODP1024}, {TripleDES, 0, SHA1, MODP1024}, {TripleDES, 0, MD5, MODP1024}},
+		vendors: hexes(vidRFC3947, vidDraft02, vidDraft02n, "cd60464335df21f87cfdb2fc68b6a448", vidFrag, vidDPD),
+		id:      AddrID(netip.MustParseAddr("10.20.30.40")),
+		esp: []esp.Suite{{Cipher: esp.AESCBC, KeyBits: 256, Auth: esp.HMACSHA256}, {Cipher: esp.AESCBC, KeyBits: 256, Auth: esp.HMACSHA1},
+			{Cipher: esp.AESCBC, KeyBits: 128, Auth: esp.HMACSHA1}, {Cipher: esp.TripleDES, Auth: esp.HMACSHA1}},
+		espLife: 8 * time.Hour,
+		local:   AddrSelector(netip.MustParseAddr("10.20.30.40"), 17, 0), remote: AddrSelector(netip.MustParseAddr("198.51.100.1"), 17, 1701),
+		// SHA-1 and not SHA-256 in phase 2: Android 6 and 7 cut SHA-256 to 96 bits
+		wantIKE: "aes256-sha256-modp1024", wantESP: "aes256-sha1", wantNATT: "rfc3947"},
+	{name: "NEC IX2015, aggressive, keyid, old algorithms", aggr: true, life: time.Hour, legacy: true, dpd: true,
+		suites:  []Suite{{AES, 256, SHA1, MODP1024}},
+		vendors: hexes(vidDPD), id: ID{IDKeyID, "branch1"},
+		esp: []esp.Suite{{Cipher: esp.AESCBC, KeyBits: 256, Auth: esp.HMACSHA1}}, espLife: time.Hour, mode: esp.Transport,
+		local: AddrSelector(netip.MustParseAddr("192.0.2.1"), 97, 0), remote: AddrSelector(netip.MustParseAddr("198.51.100.1"), 97, 0),
+		wantIKE: "aes256-sha1-modp1024", wantESP: "aes256-sha1", wantNATT: ""},
+	{name: "NEC IX2105, aggressive, NAT-T by draft, MD5", aggr: true, behind: true, life: 8 * time.Hour, legacy: true, dpd: true,
+		suites:  []Suite{{AES, 256, SHA256, MODP1536}},
+		vendors: hexes(vidDraft03, vidDraft02, vidDPD), id: ID{IDKeyID, "branch1"},
+		esp: []esp.Suite{{Cipher: esp.AESCBC, KeyBits: 256, Auth: esp.HMACMD5}}, espLife: time.Hour, mode: esp.Tunnel,
+		local: PrefixSelector(netip.MustParsePrefix("0.0.0.0/0"), 0, 0), remote: PrefixSelector(netip.MustParsePrefix("0.0.0.0/0"), 0, 0),
+		wantIKE: "aes256-sha256-modp1536", wantESP: "aes256-md5", wantNATT: "draft-03"},
+	{name: "NetworkManager-l2tp", behind: true, life: 3 * time.Hour, dpd: true,
+		suites: []Suite{{AES, 256, SHA256, MODP2048}, {AES, 256, SHA256, MODP1536}, {AES, 256, SHA256, MODP1024}, {AES, 256, SHA1, MODP2048}, {AES, 256, SHA1, MODP1536},
+			{AES, 256, SHA1, MODP1024}, {AES, 256, SHA1, ECP384}, {AES, 128, SHA1, MODP1024}, {AES, 128, SHA1, ECP256}, {TripleDES, 0, SHA1, MODP2048}, {TripleDES, 0, SHA1, MODP1024}},
+		vendors: hexes("09002689dfd6b712", vidDPD, vidFrag, vidRFC3947, vidDraft02n),
+		id:      AddrID(netip.MustParseAddr("192.168.1.7")),
+		esp:     []esp.Suite{{Cipher: esp.AESCBC, KeyBits: 256, Auth: esp.HMACSHA1}, {Cipher: esp.AESCBC, KeyBits: 128, Auth: esp.HMACSHA1}, {Cipher: esp.TripleDES, Auth: esp.HMACSHA1}},
+		espLife: time.Hour,
+		local:   AddrSelector(netip.MustParseAddr("192.168.1.7"), 17, 1701), remote: AddrSelector(netip.MustParseAddr("198.51.100.1"), 17, 1701),
+		wantIKE: "aes256-sha1-ecp384", wantESP: "aes256-sha1", wantNATT: "rfc3947"},
+}
+
+// TestStockPeers lets each emulation talk to a server with a default peer for road warriors and a
+// peer for the router, and looks at each message of the answer.
+func TestStockPeers(t *testing.T) {
+	for _, em := range emulations {
+		t.Run(em.name, func(t *testing.T) {
+			road := &Peer{Name: "road", Key: psk, Accept: AcceptL2TP, PeerRekeys: true, Legacy: em.legacy}
+			branch := answerer(func(p *Peer) { p.Aggressive, p.Legacy = em.aggr, em.legacy })
+			w := newWire(t, 1)
+			y := w.add("server", "198.51.100.1", Config{Peers: []*Peer{road, branch}})
+			x := newEmulated(t, w, em)
+			if em.behind {
+				w.nat = &natBox{x.ip, mustAddr("203.0.113.9"), 7000}
+			}
+			w.tap = x.listen(t, y)
+			x.begin()
+			w.run(5*time.Second, func() bool { return len(y.sending) == 1 })
+			up := eventsOf[Established](y)
+			if len(up) != 1 || len(y.sending) != 1 {
+				t.Fatalf("not up:\n%s%s", y.log(), x.log())
+			}
+			e := up[0]
+			want := road
+			if !em.id.IsZero() && em.id.Type == IDKeyID {
+				want = branch
+			}
+			if e.Suite.String() != em.wantIKE || e.Peer != want || e.RemoteID != em.id || e.NATT != em.wantNATT || e.NAT.Remote != em.behind || e.NAT.Local || e.DPD != em.dpd {
+				t.Errorf("established %+v", e)
+			}
+			for _, c := range y.sending {
+				if c.Suite.String() != em.wantESP || c.UDP != em.behind || c.Mode != em.mode || c.RemoteSelector != em.local || c.LocalSelector != em.remote {
+					t.Errorf("child %+v", c)
+				}
+				if em.behind && em.mode == esp.Transport && c.RemoteOA != x.ip {
+					t.Errorf("NAT-OA of the client is %v", c.RemoteOA)
+				}
+				if em.kbytes != 0 && c.HardBytes != em.kbytes<<10 {
+					t.Errorf("kilobyte lifetime %d", c.HardBytes)
+				}
+			}
+			t.Logf("\n%s", strings.Join(x.trace, "\n"))
+		})
+	}
+}
+
+// emulated is the client's side: vhub's own machine, made to send the emulation's bytes. Its
+// negotiation is checked against the server's by keys that have to agree.
+type emulated struct {
+	*side
+	w     *wire
+	em    emulation
+	trace []string
+}
+
+func newEmulated(t *testing.T, w *wire, em emulation) *emulated {
+	ip := "192.0.2.1"
+	if em.behind {
+		ip = "192.168.1.7"
+	}
+	return &emulated{side: w.add("client", ip, Config{}), w: w, em: em}
+}
+
+// begin starts a phase 1 with the emulation's SA payload and vendor ids in place of our own.
+func (x *emulated) begin() {
+	em := x.em
+	p := &Peer{Name: "server", Key: psk, LocalID: em.id, Suites: em.suites, ESP: em.esp, Lifetime: em.life, ChildLifetime: em.espLife,
+		ChildBytes: em.kbytes << 10, Aggressive: em.aggr, Legacy: true, NoInitialContact: true, DPD: -1,
+		Children: []ChildConfig{{Name: "c", Mode: em.mode, Local: em.local, Remote: em.remote}}}
+	for _, v := range em.vendors {
+		x.e.vendorIDs = append(x.e.vendorIDs, unhex(v))
+	}
+	x.dial(x.w, p, "198.51.100.1:500")
+}
+
+// listen writes down each message, and checks that what the server says before the
+// client proved its address is not larger than what it answers.
+func (x *emulated) listen(t *testing.T, y *side) func(*side, Packet) {
+	return func(from *side, p Packet) {
+		data := p.Data
+		if p.NATT && len(data) > 4 {
+			data = data[4:]
+		}
+		h, body, err := parseHeader(data)
+		if err != nil {
+			return
+		}
+		line := fmt.Sprintf("%-7s %s flags %d %d bytes:", from.name, h.exchange, h.flags, len(data))
+		if h.flags&FlagEncrypted == 0 {
+			list, err := parsePayloads(h.next, body, false)
+			if err != nil {
+				t.Errorf("%s: %v", line, err)
+			}
+			for _, pl := range list {
+				line += " " + pl.kind.String()
+			}
+			if v := readVendors(list); v.names != "" {
+				line += " (" + v.names + ")"
+			}
+		}
+		x.trace = append(x.trace, line)
+		if from == y && !y.up() && y.out1 > y.in1 {
+			t.Errorf("%s: %d bytes answered to %d", line, y.out1, y.in1)
+		}
+		if from == y && h.exchange == ExchangeMain && bytes.Contains(body, unhex(vidFrag)) {
+			t.Error("fragmentation is offered, which we do not do")
+		}
+	}
+}
+
+func (s *side) up() bool {
+	for _, st := range s.e.Sessions() {
+		if st.Up {
+			return true
+		}
+		for _, p := range st.Phase1 {
+			if p.Exchange == ExchangeMain { // message 3 showed the cookie
+				return true
+			}
+		}
+	}
+	return false
+}
