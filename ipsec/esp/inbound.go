@@ -70,7 +70,7 @@ func openerOf(c *Config) (func() opener, error) {
 		}
 		return func() opener { return newGCM(aead, keys.Salt, esn) }, nil
 	}
-	return func() opener { return newCBCOpener(suite, block, keys.Auth, esn) }, nil
+	return func() opener { return newCBCOpener(suite, block, keys, esn) }, nil
 }
 
 // SPI returns the SPI that we chose and the peer sends to.

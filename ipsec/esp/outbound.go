@@ -95,8 +95,8 @@ func sealerOf(c *Config) (func() sealer, error) {
 	if err != nil {
 		return nil, err
 	}
-	suite, authKey, esn := c.Suite, c.Keys.Auth, c.ESN
-	return func() sealer { return newCBCSealer(suite, block, ivs, authKey, esn) }, nil
+	suite, keys, esn := c.Suite, c.Keys, c.ESN
+	return func() sealer { return newCBCSealer(suite, block, ivs, keys, esn) }, nil
 }
 
 // SPI returns the SPI that the peer told us to use.

@@ -163,7 +163,7 @@ func TestRFC3602Packets(t *testing.T) {
 			out.sealers.Get() // leave the pool empty
 			block, _ := c.Suite.block(c.Keys.Enc)
 			out.sealers.New = func() any {
-				return &sealWorker{sealer: newCBCSealer(c.Suite, block, fixedIV(wire[8:24]), c.Keys.Auth, false)}
+				return &sealWorker{sealer: newCBCSealer(c.Suite, block, fixedIV(wire[8:24]), c.Keys, false)}
 			}
 			out.seq.Store(v.seq - 1)
 			p := packetOf(unhex(v.payload))
