@@ -122,3 +122,102 @@ func BenchmarkUnicast(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkLarge counts ns a large frame of 44 segments.
+func BenchmarkLarge(b *testing.B) {
+	for _, suppress := range []bool{false, true} {
+		b.Run(fmt.Sprintf("suppress=%v", suppress), func(b *testing.B) {
+			in, frames := newBulk(b, suppress)
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				in.Input(start.Add(time.Duration(i)*time.Millisecond), frames(i))
+			}
+		})
+	}
+}
+
+// newBulk is a TCP flow of large frames, each further than the one before.
+func newBulk(tb testing.TB, suppress bool) (*Reader, func(i int) []eth.Frame) {
+	h := New(Config{})
+	var in [2]*Reader
+	for i := range in {
+		link, err := h.Attach(start, discard{}, LinkConfig{Name: fmt.Sprint(i), Suppress: suppress})
+		must(tb, err)
+		in[i] = link.NewReader()
+		in[i].Input(start, []eth.Frame{plain(eth.Broadcast, mac(i), "")})
+	}
+	f := large(tcp(mac(1), mac(0), 1, 0, 1, eth.FlagACK, 44*1448), eth.GSOTCP4, 1448)
+	one := []eth.Frame{f}
+	return in[0], func(i int) []eth.Frame {
+		binary.BigEndian.PutUint32(f.Data[38:], uint32(i*44*1448))
+		binary.BigEndian.PutUint16(f.Data[18:], uint16(i*44+1))
+		return one
+	}
+}
+
+// BenchmarkFlood counts ns a broadcast that goes to ten ports.
+func BenchmarkFlood(b *testing.B) {
+	for _, suppress := range []bool{false, true} {
+		b.Run(fmt.Sprintf("ports=10/suppress=%v", suppress), func(b *testing.B) {
+			in, frames := newFlood(b, suppress)
+			b.ReportAllocs()
+			b.ResetTimer()
+			for i := 0; i < b.N; i += batchLen {
+				in.Input(start.Add(time.Duration(i)*time.Microsecond), frames(i))
+			}
+		})
+	}
+}
+
+func newFlood(tb testing.TB, suppress bool) (*Reader, func(i int) []eth.Frame) {
+	h := New(Config{})
+	var in *Reader
+	for i := range 11 {
+		link, err := h.Attach(start, discard{}, LinkConfig{Name: fmt.Sprint(i), Suppress: suppress})
+		must(tb, err)
+		in = link.NewReader()
+	}
+	var frames []eth.Frame
+	for range batchLen {
+		frames = append(frames, udp(eth.Broadcast, mac(1), 0, make([]byte, 18)))
+	}
+	return in, func(n int) []eth.Frame {
+		for i := range frames {
+			binary.BigEndian.PutUint64(frames[i].Data[42:], uint64(n+i))
+		}
+		return frames
+	}
+}
+
+// No path of a frame allocates.
+func TestNoAllocations(t *testing.T) {
+	if slowdown > 1 {
+		t.Skip("SKIPPED: the race detector allocates")
+	}
+	check := func(name string, in *Reader, frames func(i int) []eth.Frame) {
+		i := 0
+		step := func() {
+			i++
+			in.Input(start.Add(time.Duration(i)*time.Millisecond), frames(i*batchLen))
+		}
+		for range 100 {
+			step()
+		}
+		if n := testing.AllocsPerRun(500, step); n != 0 {
+			t.Errorf("%s: %v allocations a batch", name, n)
+		}
+	}
+	for _, suppress := range []bool{false, true} {
+		c := newCrowd(t, 1000, 60, suppress)
+		check(fmt.Sprintf("unicast, suppress %v", suppress), c.in, func(int) []eth.Frame { return c.fill() })
+		in, frames := newBulk(t, suppress)
+		check(fmt.Sprintf("large, suppress %v", suppress), in, frames)
+		in, frames = newFlood(t, suppress)
+		check(fmt.Sprintf("flood, suppress %v", suppress), in, frames)
+	}
+	l := newLab(t, Config{}, LinkConfig{Name: "a", Suppress: true}, LinkConfig{Name: "b", Suppress: true})
+	l.ports["b"].room = -1
+	echo := []eth.Frame{garp(1)}
+	l.in["b"].Input(start, echo)
+	check("echo", l.in["a"], func(int) []eth.Frame { return echo })
+}
