@@ -32,8 +32,9 @@ type fakeDevice struct {
 	ifname string
 	fail   chan error
 
-	mu  sync.Mutex
-	mtu int
+	mu   sync.Mutex
+	mtu  int
+	wire string
 }
 
 var _ device = (*fakeDevice)(nil)
@@ -123,7 +124,12 @@ func (d *fakeDevice) reconfigure(cfg *config.Port) error {
 	return nil
 }
 
-func (d *fakeDevice) segment() string         { return "" }
+func (d *fakeDevice) segment() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.wire
+}
+
 func (d *fakeDevice) maxFrame() int           { return 0 }
 func (d *fakeDevice) where() string           { return d.ifname }
 func (d *fakeDevice) detail() json.RawMessage { return json.RawMessage(`{}`) }

@@ -51,6 +51,7 @@ func startHub(cfg *config.Hub, log *slog.Logger) *hubRun {
 	h.beat.Store(time.Now().UnixNano())
 	h.wg.Go(h.clock)
 	h.wg.Go(h.tell)
+	h.wg.Go(h.follow)
 	return h
 }
 
@@ -80,6 +81,26 @@ func (h *hubRun) clock() {
 			next := h.switchNow().Advance(now)
 			h.beat.Store(now.UnixNano())
 			timer.Reset(min(max(next.Sub(now), time.Millisecond), advanceAtLeast))
+		}
+	}
+}
+
+// followEvery is how often the hub is told what changed about devices by
+// itself: an interface that was put into a bridge, another MTU.
+const followEvery = time.Second
+
+// follow keeps what the hub knows of its ports' devices true.
+func (h *hubRun) follow() {
+	tick := time.NewTicker(followEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-h.quit:
+			return
+		case <-tick.C:
+			for _, p := range h.all() {
+				p.follow()
+			}
 		}
 	}
 }

@@ -26,6 +26,8 @@ type port struct {
 	open       opener
 	log        *slog.Logger
 
+	changing sync.Mutex // held while live device and link are changed; taken before mu
+
 	mu      sync.Mutex
 	cfg     *config.Port
 	dev     device    // nil while there is none
@@ -202,6 +204,8 @@ func (p *port) lastError() error {
 // device. It says errRemake when the device must be made anew for it; after any
 // error the port is as it was.
 func (p *port) update(cfg *config.Port) error {
+	p.changing.Lock()
+	defer p.changing.Unlock()
 	p.mu.Lock()
 	old, dev, link := p.cfg, p.dev, p.link
 	p.mu.Unlock()
@@ -218,6 +222,27 @@ func (p *port) update(cfg *config.Port) error {
 	}
 	p.use(cfg)
 	return nil
+}
+
+// follow tells the hub when the device is on another wire, or takes other
+// frames, than it was told.
+func (p *port) follow() {
+	p.changing.Lock()
+	defer p.changing.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.dev == nil {
+		return
+	}
+	want := linkConfig(p.cfg, p.dev)
+	if have := p.link.Status().Config; want.Segment == have.Segment && (want.MaxFrame == have.MaxFrame || want.MaxFrame == 0) {
+		return
+	}
+	if err := p.link.Update(want); err != nil {
+		p.log.Warn("the hub does not take what changed about the device", "error", oneLine(err))
+		return
+	}
+	p.log.Info("the device changed", "segment", want.Segment, "longest_frame", want.MaxFrame)
 }
 
 // updateLink changes what the hub knows of the port.

@@ -111,6 +111,41 @@ func TestPortsAreBroughtBack(t *testing.T) {
 	})
 }
 
+func TestAPortFollowsItsDeviceToAnotherWire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench()
+		d := daemonOn(t.Context(), b)
+		defer d.stopped()
+		cfg := parsed(t, `hub "a" {
+			port "tap" "p" { interface = "if1" }
+			port "tap" "q" {
+				interface = "if2"
+				segment   = "said"
+			}
+		}`)
+		if err := d.reconcile(nil, cfg, strict); err != nil {
+			t.Fatal(err)
+		}
+		segment := func(name string) string {
+			p, _ := d.portNamed("", name)
+			return p.link.Status().Config.Segment
+		}
+		for _, wire := range []string{"bridge:br0", ""} {
+			for _, ifname := range []string{"if1", "if2"} {
+				dev := b.device(ifname)
+				dev.mu.Lock()
+				dev.wire = wire
+				dev.mu.Unlock()
+			}
+			time.Sleep(followEvery)
+			synctest.Wait()
+			if segment("p") != wire || segment("q") != "said" {
+				t.Errorf("with the device on %q the segments are %q and %q; want the device's, and what the configuration says", wire, segment("p"), segment("q"))
+			}
+		}
+	})
+}
+
 func TestTheWatchdogSeesAHubThatStandsStill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := daemonOn(t.Context(), newBench())
