@@ -109,7 +109,7 @@ func (b *budget) take(now time.Time, a netip.Addr) bool {
 
 // failed tells the shell about a negotiation of a stranger that came to nothing, if the budget allows.
 func (e *Endpoint) failed(f Failed) {
-	if f.Session == 0 && !e.failBudget.take(e.now, f.Remote.Addr()) {
+	if f.Session == 0 && !(e.failBudget.take(e.now, f.Remote.Addr()) && e.failAll.take(e.now)) {
 		return
 	}
 	e.out.event(f)

@@ -30,6 +30,7 @@ type Endpoint struct {
 
 	dhBudget      budget             // per source: Diffie-Hellman for phase 1
 	failBudget    budget             // per source: Failed events that strangers cause
+	failAll       bucket             // and all of them together
 	notifyBudget  budget             // per source: unprotected error notifies
 	unknownAll    bucket             // all UnknownSPI together
 	notifyAll     bucket             // and all of them together
@@ -58,7 +59,8 @@ func New(cfg Config) (*Endpoint, error) {
 		sas: map[cookies]*phase1{}, dialling: map[[8]byte]*phase1{},
 		sessions: map[SessionID]*session{}, spis: map[uint32]*childSA{},
 		dhBudget:      budget{rate: float64(cfg.DHPerSource), burst: float64(cfg.DHBurst)},
-		failBudget:    budget{rate: 0.2, burst: 3},
+		failBudget:    budget{rate: 1.0 / 30, burst: 2},
+		failAll:       bucket{rate: 2, burst: 30},
 		notifyBudget:  budget{rate: 0.5, burst: 3},
 		unknownAll:    bucket{rate: 20, burst: 20},
 		notifyAll:     bucket{rate: 10, burst: 20},
