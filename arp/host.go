@@ -18,6 +18,7 @@ import (
 // nothing and take no lock. All other methods are one goroutine's.
 type Host struct {
 	cfg   HostConfig
+	wants atomic.Int32 // questions and probes under way: every ARP frame is of interest
 	state atomic.Pointer[hostState]
 	near  atomic.Pointer[map[netip.Addr]*near] // by next hop; copied on change
 
@@ -33,11 +34,8 @@ type Host struct {
 
 // HostConfig is what a Host is made with.
 type HostConfig struct {
-	MAC eth.Addr // of the virtual host, stable for user and device
-	// InterfaceID is the low half of the client's IPv6 link-local address
-	// (RFC 5072 section 4.1); all zero where IPv6 is off.
-	InterfaceID [8]byte
-	Hold        int // packets held for one unknown neighbour, default 16
+	MAC  eth.Addr // of the virtual host, stable for user and device
+	Hold int      // packets held for one unknown neighbour, default 16
 }
 
 // HostCounters count what a Host did not pass, by reason. They are the
@@ -104,15 +102,26 @@ func NewHost(cfg HostConfig) *Host {
 	}
 	h := &Host{cfg: cfg, asked: map[netip.Addr]*ask{}}
 	h.near.Store(&map[netip.Addr]*near{})
-	s := &hostState{}
-	if cfg.InterfaceID != [8]byte{} {
-		b := [16]byte{0: 0xfe, 1: 0x80}
-		copy(b[8:], cfg.InterfaceID[:])
-		s.link6 = netip.AddrFrom16(b)
-		s.addrs6 = []netip.Addr{s.link6}
-	}
-	h.state.Store(s)
+	h.state.Store(&hostState{})
 	return h
+}
+
+// OpenIPv6 gives the client its link-local address: fe80:: with the interface
+// identifier that IPV6CP agreed on (RFC 5072 section 5).
+func (h *Host) OpenIPv6(id [8]byte) {
+	b := [16]byte{0: 0xfe, 1: 0x80}
+	copy(b[8:], id[:])
+	s := *h.state.Load()
+	s.link6 = netip.AddrFrom16(b)
+	s.addrs6 = append([]netip.Addr{s.link6}, h.sources6...)
+	h.state.Store(&s)
+}
+
+// CloseIPv6 takes the client's IPv6 addresses away.
+func (h *Host) CloseIPv6() {
+	s := *h.state.Load()
+	s.link6, s.addrs6, h.sources6 = netip.Addr{}, nil, nil
+	h.state.Store(&s)
 }
 
 // MAC is the host's address.
@@ -280,13 +289,29 @@ func (h *Host) Accept(frame []byte) (packet []byte, pass Pass, why Reason) {
 	s := h.state.Load()
 	switch typ {
 	case eth.TypeARP:
-		return nil, PassControl, ReasonNone
+		if h.ofInterest(s, frame[off:]) {
+			return nil, PassControl, ReasonNone
+		}
+		return nil, PassDrop, ReasonNotOurs
 	case eth.TypeIPv4:
 		return s.accept4(frame[off:])
 	case eth.TypeIPv6:
 		return s.accept6(frame[off:])
 	}
 	return nil, PassDrop, ReasonProtocol
+}
+
+// ofInterest keeps the ARP of others, which every broadcast brings to every
+// session, away from the control goroutine.
+func (h *Host) ofInterest(s *hostState, p []byte) bool {
+	if len(p) < 28 {
+		return false
+	}
+	if h.wants.Load() > 0 {
+		return true
+	}
+	sender, target := netip.AddrFrom4([4]byte(p[14:18])), netip.AddrFrom4([4]byte(p[24:28]))
+	return target == s.addr4 || sender == s.addr4 || (*h.near.Load())[sender] != nil
 }
 
 func (s *hostState) accept4(p []byte) ([]byte, Pass, Reason) {

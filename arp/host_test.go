@@ -27,7 +27,8 @@ var (
 
 func newHostStory(t *testing.T) *hostStory {
 	s := &hostStory{t: t, now: time.Unix(1_800_000_000, 0),
-		h: NewHost(HostConfig{MAC: hostMAC, InterfaceID: [8]byte{0, 0, 0, 0, 0, 0, 0, 0x77}, Hold: 3})}
+		h: NewHost(HostConfig{MAC: hostMAC, Hold: 3})}
+	s.h.OpenIPv6([8]byte{7: 0x77})
 	s.h.SetIPv4(s.now, netip.PrefixFrom(clientIP, 24), routerIP)
 	return s
 }

@@ -199,8 +199,18 @@ func (h *Host) question(addr netip.Addr, to eth.Addr) []byte {
 	return eth.AppendARPRequest(nil, 0, to, h.cfg.MAC, from, addr)
 }
 
+// count tells the data path whether answers are awaited.
+func (h *Host) count() {
+	n := len(h.asked)
+	if h.probe != nil {
+		n++
+	}
+	h.wants.Store(int32(n))
+}
+
 // FromSegment takes a frame that Accept gave PassControl for.
 func (h *Host) FromSegment(now time.Time, frame []byte, out *HostOut) {
+	defer h.count()
 	l := eth.Parse(frame)
 	switch {
 	case l.EtherType == eth.TypeARP:
@@ -363,6 +373,7 @@ func (h *Host) learn(now time.Time, addr netip.Addr, mac eth.Addr, wanted bool, 
 
 // Advance does what is due.
 func (h *Host) Advance(now time.Time, out *HostOut) {
+	defer h.count()
 	h.advanceProbe(now, out)
 	own := h.state.Load().addr4
 	for len(h.announce) > 0 && !now.Before(h.announce[0]) {

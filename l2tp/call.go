@@ -88,7 +88,7 @@ func (t *tunnel) placeCall(now time.Time) {
 	t.ch.send(0, newMessage(ICRQ).uint16(avpAssignedSession, s.id).uint32(avpCallSerial, uint32(s.id)))
 }
 
-func (t *tunnel) accepted(s *session, m *message, out *Out) {
+func (t *tunnel) accepted(s *ctlSession, m *message, out *Out) {
 	peer, ok := m.uint16(avpAssignedSession)
 	if !ok || peer == 0 {
 		t.endSession(s, "ICRP without an Assigned Session ID", false, out)
@@ -99,12 +99,12 @@ func (t *tunnel) accepted(s *session, m *message, out *Out) {
 	t.sessionUp(s, out)
 }
 
-func (t *tunnel) sessionUp(s *session, out *Out) {
+func (t *tunnel) sessionUp(s *ctlSession, out *Out) {
 	s.up = true
 	out.Events = append(out.Events, t.event(SessionUp, s))
 }
 
-func (t *tunnel) newSession(now time.Time) (*session, error) {
+func (t *tunnel) newSession(now time.Time) (*ctlSession, error) {
 	for {
 		var b [2]byte
 		if _, err := io.ReadFull(t.e.cfg.Rand, b[:]); err != nil {
@@ -112,7 +112,7 @@ func (t *tunnel) newSession(now time.Time) (*session, error) {
 		}
 		id := binary.BigEndian.Uint16(b[:])
 		if id != 0 && t.sessions[id] == nil {
-			s := &session{id: id, began: now}
+			s := &ctlSession{id: id, began: now}
 			t.sessions[id] = s
 			return s, nil
 		}
@@ -120,7 +120,7 @@ func (t *tunnel) newSession(now time.Time) (*session, error) {
 }
 
 // endSession forgets a session; only one that was up is worth an event.
-func (t *tunnel) endSession(s *session, text string, byPeer bool, out *Out) {
+func (t *tunnel) endSession(s *ctlSession, text string, byPeer bool, out *Out) {
 	delete(t.sessions, s.id)
 	if !s.up {
 		return
@@ -131,12 +131,12 @@ func (t *tunnel) endSession(s *session, text string, byPeer bool, out *Out) {
 	out.Events = append(out.Events, ev)
 }
 
-func (t *tunnel) ordered() []*session {
-	list := make([]*session, 0, len(t.sessions))
+func (t *tunnel) ordered() []*ctlSession {
+	list := make([]*ctlSession, 0, len(t.sessions))
 	for _, s := range t.sessions {
 		list = append(list, s)
 	}
-	slices.SortFunc(list, func(a, b *session) int { return cmp.Compare(a.id, b.id) })
+	slices.SortFunc(list, func(a, b *ctlSession) int { return cmp.Compare(a.id, b.id) })
 	return list
 }
 

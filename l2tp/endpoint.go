@@ -85,13 +85,13 @@ type Endpoint struct {
 	Counters Counters
 }
 
-// NewServer makes the endpoint of an LNS.
-func NewServer(cfg Config) *Endpoint {
+// NewLNS makes the endpoint of a server.
+func NewLNS(cfg Config) *Endpoint {
 	return &Endpoint{cfg: cfg.withDefaults(), tunnels: map[uint16]*tunnel{}}
 }
 
-// NewClient makes the endpoint of a LAC that places calls; call Dial.
-func NewClient(cfg Config) *Endpoint {
+// NewLAC makes the endpoint of a client that places calls; call Dial.
+func NewLAC(cfg Config) *Endpoint {
 	return &Endpoint{cfg: cfg.withDefaults(), tunnels: map[uint16]*tunnel{}, lac: true}
 }
 
@@ -213,7 +213,7 @@ func (e *Endpoint) newTunnel(now time.Time, id uint16) (*tunnel, error) {
 		}
 		id = binary.BigEndian.Uint16(b[:])
 	}
-	t := &tunnel{e: e, id: id, ch: newChannel(now), sessions: map[uint16]*session{}}
+	t := &tunnel{e: e, id: id, ch: newChannel(now), sessions: map[uint16]*ctlSession{}}
 	e.tunnels[id] = t
 	return t, nil
 }
@@ -283,4 +283,13 @@ func (e *Endpoint) Sessions() (n int) {
 		}
 	}
 	return n
+}
+
+// Hello asks a peer at once whether it is there; its acknowledgement counts as
+// being heard.
+func (e *Endpoint) Hello(now time.Time, tunnel uint16, out *Out) {
+	if t := e.tunnels[tunnel]; t != nil && t.state == established {
+		t.ch.send(0, newMessage(Hello))
+		t.ch.flush(now, out)
+	}
 }

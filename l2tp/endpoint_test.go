@@ -47,9 +47,9 @@ func newWire(t testing.TB, seed uint64, cfg Config) *wire {
 	w := &wire{t: t, now: time.Unix(1_800_000_000, 0), rnd: rand.New(rand.NewPCG(seed, 2)), delay: 20 * time.Millisecond,
 		events: map[*Endpoint][]Event{}, packets: map[*Endpoint]int{}}
 	cfg.Rand = source(seed)
-	w.server = NewServer(cfg)
+	w.server = NewLNS(cfg)
 	cfg.Rand = source(seed + 1)
-	w.client = NewClient(cfg)
+	w.client = NewLAC(cfg)
 	return w
 }
 
@@ -230,7 +230,7 @@ type steps struct {
 
 func newSteps(t *testing.T, cfg Config) *steps {
 	cfg.Rand = source(9)
-	return &steps{t: t, e: NewServer(cfg), now: time.Unix(1_800_000_000, 0)}
+	return &steps{t: t, e: NewLNS(cfg), now: time.Unix(1_800_000_000, 0)}
 }
 
 // in hands a message over and returns the types of the answers.
@@ -475,7 +475,7 @@ func FuzzEndpoint(f *testing.F) {
 	f.Add([]byte{0x83, 0xff, 0, 0, 0, 0, 0, 1}, uint16(4), uint16(0)) // tcpdump's l2tp-avp-overflow kind
 	f.Add([]byte(newMessage(ICRQ).uint16(avpAssignedSession, 0)), uint16(4), uint16(1))
 	f.Fuzz(func(t *testing.T, body []byte, ns, which uint16) {
-		s := &steps{t: &testing.T{}, e: NewServer(Config{Rand: source(9), Secret: []byte("x")}), now: time.Unix(1_800_000_000, 0)}
+		s := &steps{t: &testing.T{}, e: NewLNS(Config{Rand: source(9), Secret: []byte("x")}), now: time.Unix(1_800_000_000, 0)}
 		s.e.cfg.Secret = nil
 		tu, se := s.up()
 		if which%3 == 1 {

@@ -39,15 +39,15 @@ type tunnel struct {
 	vendor    string
 	challenge []byte // ours, when the tunnel is authenticated
 	answer    []byte // to the peer's challenge
-	sessions  map[uint16]*session
+	sessions  map[uint16]*ctlSession
 	firstBody []byte // of the SCCRQ that began it
 	firstAt   time.Time
 	began     time.Time
 	helloAt   time.Time
 }
 
-// session is one call.
-type session struct {
+// ctlSession is one call, as the control connection knows it.
+type ctlSession struct {
 	id, peer   uint16
 	up         bool
 	calling    string
@@ -281,7 +281,7 @@ func (t *tunnel) endAll(text string, byPeer bool, out *Out) {
 	}
 }
 
-func (t *tunnel) event(kind EventKind, s *session) Event {
+func (t *tunnel) event(kind EventKind, s *ctlSession) Event {
 	ev := Event{Kind: kind, Tunnel: t.id, PeerTunnel: t.ch.peerTunnel, PeerHost: t.host, PeerVendor: t.vendor}
 	if s != nil {
 		ev.Session, ev.PeerSess, ev.CallingNumber, ev.Sequencing = s.id, s.peer, s.calling, s.sequencing

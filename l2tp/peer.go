@@ -1,0 +1,152 @@
+package l2tp
+
+import (
+	"maps"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"vhub/internal/packet"
+)
+
+// Peer is one peer of a Server, told apart by what carries it: one IPsec
+// session.
+type Peer struct {
+	s  *Server
+	c  Carrier
+	ep *Endpoint
+	// data is what the data path looks sessions up in: tunnel<<16 | session, ours.
+	data  atomic.Pointer[map[uint32]*session]
+	heard atomic.Int64 // Unix milliseconds, when data last came
+
+	// The loop's.
+	out      Out
+	byID     map[uint32]*session
+	arena    *packet.Arena
+	at       int // in the heap, -1 for not
+	deadline time.Time
+	closed   bool
+	told     int64 // heard, as the machines know it
+}
+
+func sessionKey(tunnel, call uint16) uint32 { return uint32(tunnel)<<16 | uint32(call) }
+
+// publish shows the sessions to the data path.
+func (p *Peer) publish() {
+	m := maps.Clone(p.byID)
+	p.data.Store(&m)
+}
+
+// control takes a control message, a copy.
+func (p *Peer) control(now time.Time, pkt []byte) {
+	if p.closed {
+		return
+	}
+	if err := p.ep.Receive(now, pkt, &p.out); err != nil {
+		p.s.log.Debug("l2tp control message dropped", "client", p.c.Remote(), "error", err)
+	}
+}
+
+// carryOut does what the machines said, until they say no more.
+func (p *Peer) carryOut(now time.Time) {
+	for {
+		events := slices.Clone(p.out.Events)
+		p.send(p.out.Packets)
+		p.out.Reset()
+		for _, ev := range events {
+			p.event(now, ev)
+		}
+		busy := len(events) > 0
+		for _, x := range p.byID {
+			busy = x.carryOut(now) || busy
+		}
+		if !busy && len(p.out.Packets) == 0 && len(p.out.Events) == 0 {
+			return
+		}
+	}
+}
+
+// send sends control messages.
+func (p *Peer) send(pkts [][]byte) {
+	if len(pkts) == 0 {
+		return
+	}
+	if p.arena == nil {
+		p.arena = packet.NewArena(4 << 10)
+	}
+	for _, b := range pkts {
+		p.arena.Reset()
+		out, ok := p.arena.Next(len(b))
+		if !ok {
+			continue // longer than any control message of ours
+		}
+		copy(out.Payload(), b)
+		p.c.Send(p.arena.Packets())
+	}
+	p.arena = nil // an idle peer keeps no buffer
+}
+
+func (p *Peer) event(now time.Time, ev Event) {
+	switch ev.Kind {
+	case SessionUp:
+		p.newSession(now, ev)
+	case SessionDown:
+		if x := p.byID[sessionKey(ev.Tunnel, ev.Session)]; x != nil {
+			x.finish(now, ev.Reason)
+		}
+	case TunnelDown:
+		if ev.Reason != "" {
+			p.s.log.Debug("l2tp tunnel closed", "client", p.c.Remote(), "host", ev.PeerHost, "reason", ev.Reason)
+		}
+	}
+}
+
+// advance does what is due.
+func (p *Peer) advance(now time.Time) {
+	if h := p.heard.Load(); h != p.told {
+		p.told = h
+		for _, x := range p.byID {
+			p.ep.Traffic(now, x.tunnel)
+			x.link.Heard(time.UnixMilli(h))
+		}
+	}
+	p.ep.Advance(now, &p.out)
+	for _, x := range p.byID {
+		x.advance(now)
+	}
+}
+
+func (p *Peer) nextDeadline() time.Time {
+	next := p.ep.Deadline()
+	for _, x := range p.byID {
+		next = earlier(next, x.deadline())
+	}
+	return next
+}
+
+// earlier returns the earlier of two deadlines, of which zero is never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
+		return b
+	}
+	return a
+}
+
+// gone ends everything: what carried the peer is no more.
+func (p *Peer) gone(now time.Time, reason string) {
+	if p.closed {
+		return
+	}
+	for _, x := range p.byID {
+		x.finish(now, reason)
+	}
+	p.closed = true
+	delete(p.s.peers, p)
+}
+
+func (p *Peer) hangUpAll(now time.Time, reason string) {
+	for _, x := range p.byID {
+		x.finish(now, reason)
+	}
+	p.ep.Close(now, reason, &p.out)
+}
