@@ -36,12 +36,16 @@ func (h *Hub) forward(now time.Time, v *view, in *member, frames []eth.Frame, s 
 		}
 		segments := 1
 		if f.GSO != eth.GSONone || f.NeedsCsum {
-			if f.Check() != eth.OK {
+			if f.Check() == eth.OK {
+				segments = segmentsOf(f)
+			} else {
+				segments = maxSegments + 1
+			}
+			if segments > maxSegments {
 				s.segments++
 				s.drops[BadOffload]++
 				continue
 			}
-			segments = segmentsOf(f)
 		}
 		s.segments += uint64(segments)
 		if reason, bad := h.misfit(in, f, g); bad {
@@ -140,6 +144,10 @@ func (h *Hub) forward(now time.Time, v *view, in *member, frames []eth.Frame, s 
 		s.flooded++
 	}
 }
+
+// maxSegments is what a large frame may be made of; kernels make 128 datagrams
+// or 64 KB of TCP at most. It bounds the work for one frame.
+const maxSegments = 4096
 
 // misfit says what is wrong with a frame's size and addresses, if so.
 func (h *Hub) misfit(in *member, f *eth.Frame, g *glance) (Reason, bool) {

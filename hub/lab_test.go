@@ -66,12 +66,6 @@ func (p *watchPort) StationGone(vlan uint16, mac eth.Addr) {
 	p.calls = append(p.calls, fmt.Sprintf("-%d/%v", vlan, mac))
 }
 
-func (p *watchPort) known() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.stations)
-}
-
 // discard takes everything and keeps nothing.
 type discard struct{}
 

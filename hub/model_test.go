@@ -12,7 +12,6 @@ import (
 // model is the forwarding table as one would write it without a hurry.
 type model struct {
 	age   time.Duration
-	max   int
 	where map[string]modelEntry
 }
 
