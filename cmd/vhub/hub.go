@@ -99,7 +99,7 @@ func writeHub(w io.Writer, h api.Hub) error {
 	if err := writeTraffic(w, h.Counters); err != nil {
 		return err
 	}
-	if err := writeDrops(w, h.Drops); err != nil {
+	if err := writeDrops(w, "dropped", h.Drops); err != nil {
 		return err
 	}
 	fmt.Fprintln(w)

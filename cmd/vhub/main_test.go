@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"vhub/config"
+	"vhub/etherip"
 )
 
 // everyCommand visits all commands that users see.
@@ -63,6 +65,29 @@ func TestExamplesParse(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Every reason of EtherIP is told in words.
+func TestDropsHaveWords(t *testing.T) {
+	n := 0
+	for r := etherip.Reason(1); r.String() != "none"; r++ {
+		n++
+		if dropWords[r.String()] == "" {
+			t.Errorf("the reason %q has no words", r)
+		}
+	}
+	if n < 10 {
+		t.Errorf("only %d reasons were found", n)
+	}
+	drops := deviceDrops(json.RawMessage(`{"peer":"x","counters":{"drops":{"over-mtu":3}},"drops":{"no-path":2,"bad-version":1}}`))
+	var lines strings.Builder
+	if err := writeDrops(&lines, "dropped", drops); err != nil {
+		t.Fatal(err)
+	}
+	want := "dropped\n  bad-version  1  the EtherIP version is not 3\n  no-path      2  nothing carries the port's packets now\n  over-mtu     3  longer than the device's MTU\n"
+	if lines.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", lines.String(), want)
+	}
 }
 
 // What the README shows works: its commands exist, and its file is right.

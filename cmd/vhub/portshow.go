@@ -28,7 +28,7 @@ func writePort(w io.Writer, p api.Port) error {
 		return err
 	}
 	if len(p.Device) > 0 {
-		device, err := text.Facts(p.Device, now)
+		device, err := text.Facts(p.Device, now, "drops")
 		if err != nil {
 			return err
 		}
@@ -40,7 +40,10 @@ func writePort(w io.Writer, p api.Port) error {
 	if err := writeTraffic(w, p.Counters); err != nil {
 		return err
 	}
-	if err := writeDrops(w, p.Drops); err != nil {
+	if err := writeDrops(w, "dropped by the hub", p.Drops); err != nil {
+		return err
+	}
+	if err := writeDrops(w, "dropped by the "+deviceTitle(p.Kind)+"'s side", deviceDrops(p.Device)); err != nil {
 		return err
 	}
 	for _, note := range p.Notes {
@@ -88,13 +91,13 @@ func trafficText(frames, bytes uint64) string {
 	return text.Count(frames) + " frames, " + text.Bytes(bytes)
 }
 
-func writeDrops(w io.Writer, drops []api.Drop) error {
+func writeDrops(w io.Writer, title string, drops []api.Drop) error {
 	var rows []text.Pair
 	for _, d := range drops {
 		rows = append(rows, text.Pair{Name: d.Reason, Value: text.Count(d.Frames) + "  " + d.Text})
 	}
 	if len(rows) > 0 {
-		fmt.Fprintln(w, "drops")
+		fmt.Fprintln(w, title)
 	}
 	return text.Pairs(w, "  ", rows)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,16 +14,18 @@ import (
 // Facts turns a JSON object into lines for Pairs, in the object's own order.
 // Names and values become words: "path_mtu" "path MTU", true "on",
 // "..._bytes" a size, "..._seconds" an age, a time "... (3m ago)". Objects in
-// it are written as "name: key value, key value". Nulls, empty strings and
-// empty lists are left out.
-func Facts(raw json.RawMessage, now time.Time) ([]Pair, error) {
+// it are written as "name: key value, key value". Nulls, empty strings, empty
+// lists and what has one of the names in without are left out.
+func Facts(raw json.RawMessage, now time.Time, without ...string) ([]Pair, error) {
 	fields, err := object(raw)
 	if err != nil {
 		return nil, err
 	}
 	var pairs []Pair
 	for _, f := range fields {
-		pairs = append(pairs, Pair{Words(f.name), value(f.name, f.raw, now)})
+		if !slices.Contains(without, f.name) {
+			pairs = append(pairs, Pair{Words(f.name), value(f.name, f.raw, now, without)})
+		}
 	}
 	return pairs, nil
 }
@@ -54,14 +57,14 @@ func object(raw json.RawMessage) ([]field, error) {
 }
 
 // value writes one JSON value of the name; "" is nothing to tell.
-func value(name string, raw json.RawMessage, now time.Time) string {
+func value(name string, raw json.RawMessage, now time.Time, without []string) string {
 	switch {
 	case len(raw) == 0 || string(raw) == "null":
 		return ""
 	case raw[0] == '{':
-		return objectLine(raw, now)
+		return objectLine(raw, now, without)
 	case raw[0] == '[':
-		return listLine(name, raw, now)
+		return listLine(name, raw, now, without)
 	case raw[0] == '"':
 		var s string
 		_ = json.Unmarshal(raw, &s)
@@ -103,21 +106,24 @@ func number(name, s string) string {
 	return s
 }
 
-func objectLine(raw json.RawMessage, now time.Time) string {
+func objectLine(raw json.RawMessage, now time.Time, without []string) string {
 	fields, err := object(raw)
 	if err != nil {
 		return string(raw)
 	}
 	var parts []string
 	for _, f := range fields {
-		if v := value(f.name, f.raw, now); v != "" {
+		if slices.Contains(without, f.name) {
+			continue
+		}
+		if v := value(f.name, f.raw, now, without); v != "" {
 			parts = append(parts, Words(f.name)+" "+v)
 		}
 	}
 	return strings.Join(parts, ", ")
 }
 
-func listLine(name string, raw json.RawMessage, now time.Time) string {
+func listLine(name string, raw json.RawMessage, now time.Time, without []string) string {
 	var items []json.RawMessage
 	if json.Unmarshal(raw, &items) != nil {
 		return string(raw)
@@ -128,7 +134,7 @@ func listLine(name string, raw json.RawMessage, now time.Time) string {
 		if item[0] == '{' {
 			separator = "; "
 		}
-		parts = append(parts, value(name, item, now))
+		parts = append(parts, value(name, item, now, without))
 	}
 	return strings.Join(parts, separator)
 }

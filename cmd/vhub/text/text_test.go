@@ -42,8 +42,8 @@ func TestUnits(t *testing.T) {
 func TestFacts(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	raw := `{"interface":"vh-lan","mtu":1500,"bridge":"","offload":true,"queues":[{"id":0,"rx_bytes":1500},{"id":1,"rx_bytes":0}],
-		"since":"2026-01-02T03:03:05Z","never":"0001-01-01T00:00:00Z","nothing":null,"tags":["a","b"],"path":{"mtu":1400,"df":false}}`
-	pairs, err := Facts(json.RawMessage(raw), now)
+		"since":"2026-01-02T03:03:05Z","never":"0001-01-01T00:00:00Z","nothing":null,"tags":["a","b"],"path":{"mtu":1400,"df":false,"secret":1},"secret":{"x":1}}`
+	pairs, err := Facts(json.RawMessage(raw), now, "secret")
 	if err != nil {
 		t.Fatal(err)
 	}

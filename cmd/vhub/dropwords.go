@@ -1,0 +1,64 @@
+package main
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+
+	"vhub/api"
+)
+
+// dropWords says in words why a device dropped frames, by the stable names of
+// the packages bridge and etherip. The hub's own reasons come with their words.
+var dropWords = map[string]string{
+	// bridge
+	"runt":            "shorter than an Ethernet header",
+	"too-long":        "longer than any frame may be; the kernel cut it",
+	"bad-vnet-header": "the virtio header makes no sense",
+	"over-mtu":        "longer than the device's MTU",
+	"bad-offload":     "the frame is not what its offload fields say",
+	"device-full":     "the device took no more just then",
+	"device-down":     "the device is down or gone",
+	"device-refused":  "the kernel refused the frame",
+	"own-host":        "to or from this host's own address, which the kernel hears itself",
+	"socket-full":     "lost in the socket's buffer: vhub did not get the processor in time",
+	// etherip
+	"no-path":            "nothing carries the port's packets now",
+	"too-big":            "larger than the path, and df is on",
+	"bad-frame":          "the frame is not what its offload fields say",
+	"not-taken":          "the sender's queue was full",
+	"answer-lost":        "an ICMP answer was not sent: over the limit",
+	"short-packet":       "no EtherIP header and Ethernet header in it",
+	"bad-version":        "the EtherIP version is not 3",
+	"bad-reserved":       "reserved bits of the EtherIP header are set",
+	"long-frame":         "longer than any frame may be",
+	"bad-source":         "source address is a group address or zero",
+	"unreachable":        "no route to the peer, or the way out is down",
+	"refused":            "a firewall rule of this machine refused it",
+	"send-queue-full":    "the socket's send buffer was full",
+	"oversize":           "larger than the path when it was sent",
+	"send-error":         "the system could not send it",
+	"receive-error":      "the system could not receive it",
+	"truncated":          "longer than any frame may be",
+	"receive-queue-full": "lost in the socket's buffer: vhub did not get the processor in time",
+}
+
+// deviceDrops finds the drops in what a device tells, by reason.
+func deviceDrops(device json.RawMessage) []api.Drop {
+	var d struct {
+		Drops    map[string]uint64 `json:"drops"`
+		Counters struct {
+			Drops map[string]uint64 `json:"drops"`
+		} `json:"counters"`
+	}
+	if json.Unmarshal(device, &d) != nil {
+		return nil
+	}
+	var list []api.Drop
+	for _, drops := range []map[string]uint64{d.Drops, d.Counters.Drops} {
+		for _, reason := range slices.Sorted(maps.Keys(drops)) {
+			list = append(list, api.Drop{Reason: reason, Text: dropWords[reason], Frames: drops[reason]})
+		}
+	}
+	return list
+}
