@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"runtime"
 	"time"
 
 	"vhub/ipsec/esp"
@@ -24,6 +25,13 @@ type Config struct {
 	NoRawESP bool
 	// NoOffload leaves UDP segmentation and receive coalescing off.
 	NoOffload bool
+
+	// Readers is how many goroutines read UDP 4500, each on a socket of its own; 0 means
+	// one for every two processors, 8 at most. A peer is always read by the same one.
+	Readers int
+	// Sealers is how many goroutines help to seal large batches of one tunnel; 0 means
+	// one less than there are processors, none with fewer than four, negative none.
+	Sealers int
 
 	Log     *slog.Logger // nil: discarded
 	Rand    io.Reader    // nil: crypto/rand
@@ -181,6 +189,9 @@ func (c *Config) fill() {
 	}
 	if c.PeerNATTPort == 0 {
 		c.PeerNATTPort = defaultNATTPort
+	}
+	if c.Readers <= 0 {
+		c.Readers = min(max(runtime.GOMAXPROCS(0)/2, 1), 8)
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

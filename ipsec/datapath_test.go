@@ -2,6 +2,7 @@ package ipsec
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
@@ -25,11 +26,11 @@ type capturedSocket struct {
 	net *captured
 }
 
-func (c *captured) Listen(kind Kind, local netip.AddrPort, off bool) (Socket, error) {
+func (c *captured) Listen(kind Kind, local netip.AddrPort, _ int, _ bool) ([]Socket, error) {
 	if local.Addr().Is6() {
 		return nil, ErrNoFamily
 	}
-	return &capturedSocket{net: c}, nil
+	return []Socket{&capturedSocket{net: c}}, nil
 }
 
 func (s *capturedSocket) Send(_ netip.AddrPort, _ netip.Addr, _ int, packets []packet.Packet) (int, error) {
@@ -246,6 +247,42 @@ func TestDataPathAllocations(t *testing.T) {
 		if b.got != 201*32 {
 			t.Errorf("%d frames came, want %d: %+v", b.got, 201*32, b.tunnel.Status().Drops)
 		}
+	}
+}
+
+// A large batch sealed by several goroutines arrives in order, as one by one.
+func TestSpreadKeepsOrder(t *testing.T) {
+	for _, suite := range []esp.Suite{gcm128, {Cipher: esp.AESCBC, KeyBits: 256, Auth: esp.HMACSHA1}} {
+		b := newBench(t, suite, esp.Transport, nil)
+		b.engine.sealers = newSealers(3)
+		ctx, cancel := context.WithCancel(t.Context())
+		for range 3 {
+			go b.engine.sealers.run(ctx)
+		}
+		const n = 200
+		for round := range 20 {
+			b.net.sent = nil
+			var list []packet.Packet
+			for i := range n {
+				list = append(list, packetOf([]byte(fmt.Sprintf("%d/%d", round, i))))
+			}
+			if b.tunnel.Send(list) != n {
+				t.Fatal("not taken")
+			}
+			for i, wire := range b.net.sent {
+				if got, want := binary.BigEndian.Uint32(wire[4:]), uint32(round*n+i+1); got != want {
+					t.Fatalf("packet %d has number %d, want %d", i, got, want)
+				}
+				b.receive(wire, 0)
+				if got, want := string(b.last), fmt.Sprintf("%d/%d", round, i); got != want {
+					t.Fatalf("payload %q, want %q", got, want)
+				}
+			}
+		}
+		if b.got != 20*n {
+			t.Errorf("%d payloads, want %d", b.got, 20*n)
+		}
+		cancel()
 	}
 }
 

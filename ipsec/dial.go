@@ -104,6 +104,15 @@ func (p *peerState) dialOf(id ike.SessionID) *dialState {
 	return nil
 }
 
+func (p *peerState) dialFrom(uplink string) *dialState {
+	for _, d := range p.dials {
+		if d.uplink == uplink {
+			return d
+		}
+	}
+	return nil
+}
+
 // rank is the place of an uplink in the configuration, 0 the preferred.
 func (p *peerState) rank(uplink string) int {
 	return max(slices.Index(p.cfg.Uplinks, uplink), 0)

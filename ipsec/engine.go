@@ -12,7 +12,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"vhub/internal/packet"
 	"vhub/ipsec/ike"
 )
 
@@ -27,6 +26,7 @@ type Engine struct {
 	notes    chan note
 	wake     chan struct{} // the deadline may have changed
 	events   eventQueue
+	sealers  *sealers
 	count    engineCounters
 	warnings []string
 
@@ -73,7 +73,7 @@ func New(cfg Config) (*Engine, error) {
 	e := &Engine{
 		cfg: cfg, net: cfg.Network, table: newSPITable(),
 		packets: make(chan ike.Packet, packetQueue), notes: make(chan note, noteQueue),
-		wake:  make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), sealers: newSealers(cfg.Sealers),
 		peers: map[string]*peerState{}, roads: map[string]*roadState{}, owners: map[*ike.Peer]owner{},
 		sessions: map[ike.SessionID]*session{}, uplinks: map[netip.Addr]int{},
 	}
@@ -114,11 +114,17 @@ func (e *Engine) listen() error {
 				continue
 			}
 			local := netip.AddrPortFrom(a, l.port)
-			sock, err := e.net.Listen(l.kind, local, e.cfg.NoOffload)
+			readers := 1
+			if l.kind == NATT {
+				readers = e.cfg.Readers
+			}
+			socks, err := e.net.Listen(l.kind, local, readers, e.cfg.NoOffload)
 			switch {
 			case a.Is6() && !asked && errors.Is(err, ErrNoFamily):
 			case err == nil:
-				e.readers = append(e.readers, newReader(e, len(e.readers), l.kind, local, sock))
+				for _, sock := range socks {
+					e.readers = append(e.readers, newReader(e, len(e.readers), l.kind, local, sock))
+				}
 			case l.kind == Raw:
 				e.warnings = append(e.warnings, fmt.Sprintf("no raw ESP on %s, peers without NAT must use UDP: %v", a, err))
 			default:
@@ -135,7 +141,7 @@ func (e *Engine) lacksRaw() bool {
 	udp, raw := 0, 0
 	for _, r := range e.readers {
 		switch r.kind {
-		case NATT:
+		case IKE:
 			udp++
 		case Raw:
 			raw++
@@ -179,6 +185,9 @@ func (e *Engine) Run(ctx context.Context) error {
 				return fmt.Errorf("ipsec: reading %s on %s: %w", r.kind, r.local, err)
 			}
 		})
+	}
+	for range e.sealers.count {
+		g.Go(func() error { e.sealers.run(ctx); return nil })
 	}
 	g.Go(func() error { e.events.run(); return nil })
 	g.Go(func() error {
@@ -316,9 +325,4 @@ func (e *Engine) rouse() {
 	case e.wake <- struct{}{}:
 	default:
 	}
-}
-
-// seal is where sealing is spread over cores for large batches.
-func (e *Engine) seal(out *outbound, packets []packet.Packet, proto uint8) (int, error) {
-	return out.sa.SealBatch(packets, proto)
 }

@@ -134,7 +134,7 @@ type fakeSocket struct {
 	once   sync.Once
 }
 
-func (h *fakeHost) Listen(kind Kind, local netip.AddrPort, _ bool) (Socket, error) {
+func (h *fakeHost) Listen(kind Kind, local netip.AddrPort, _ int, _ bool) ([]Socket, error) {
 	if local.Addr().Is6() {
 		return nil, ErrNoFamily
 	}
@@ -142,7 +142,7 @@ func (h *fakeHost) Listen(kind Kind, local netip.AddrPort, _ bool) (Socket, erro
 	h.w.mu.Lock()
 	h.socks[kind] = s
 	h.w.mu.Unlock()
-	return s, nil
+	return []Socket{s}, nil
 }
 
 func (h *fakeHost) Source(remote, from netip.Addr, _ int) (netip.Addr, int, error) {

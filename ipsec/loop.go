@@ -2,7 +2,9 @@ package ipsec
 
 import (
 	"context"
+	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"vhub/internal/packet"
@@ -145,7 +147,7 @@ func (e *Engine) lifetimes(now time.Time) {
 	for _, p := range e.peers {
 		e.checkDown(now, p.tunnel)
 	}
-	for _, s := range e.sessions {
+	for _, s := range slices.Collect(maps.Values(e.sessions)) { // some may end on the way
 		for _, in := range s.children {
 			c := in.child
 			st := in.out.sa.Stats()
@@ -157,9 +159,50 @@ func (e *Engine) lifetimes(now time.Time) {
 				s.out.Store(nil) // not a packet more than was agreed
 			}
 		}
-		if now.Sub(s.mtuAt) > mtuInterval {
+		switch {
+		case s.dialled:
+			e.followRoute(now, s)
+		case now.Sub(s.mtuAt) > mtuInterval:
 			e.refreshMTU(now, s)
 		}
+	}
+}
+
+// astrayPause is when a route that leads elsewhere is looked at again.
+const astrayPause = 200 * time.Millisecond
+
+// followRoute looks whether the address that a session was dialled from still is
+// the one to use: lines are redialled and get another, default routes move to
+// another line. Then the session is given up and dialled anew, which takes a few
+// round trips instead of the many seconds of dead peer detection.
+func (e *Engine) followRoute(now time.Time, s *session) {
+	from := s.local.Addr()
+	if s.uplink == "" {
+		from = netip.Addr{}
+	}
+	local, mtu, err := e.net.Source(s.remote.Load().Addr(), from, s.ifindex)
+	if err == nil && s.uplink != "" && s.ifindex != 0 {
+		local, _, err = e.net.Uplink(s.uplink, local)
+	}
+	if err == nil && local == s.local.Addr() {
+		s.mtu.Store(int32(mtu))
+		s.astray = 0
+		return
+	}
+	if s.astray++; s.astray < 2 {
+		e.nextTick = now.Add(astrayPause) // a route that is being replaced is gone for a moment
+		return
+	}
+	reason := "the route to the peer now leaves from " + local.String()
+	if err != nil {
+		reason = err.Error()
+	}
+	e.cfg.Log.Info("ipsec: the local address is not the one to use any more", "port", s.tunnel.name,
+		"local", s.local.Addr(), "uplink", s.uplink, "reason", reason)
+	e.ike.Close(now, s.id, &e.out)
+	e.carryOut(now)
+	if d := s.tunnel.peer.dialFrom(s.uplink); d != nil && d.session == 0 {
+		d.next = now
 	}
 }
 
@@ -188,8 +231,8 @@ func (e *Engine) goodbye() {
 	defer e.mu.Unlock()
 	e.closed = true
 	now := time.Now()
-	for id := range e.sessions {
-		e.ike.Close(now, id, &e.out)
+	for _, s := range slices.Collect(maps.Values(e.sessions)) {
+		e.ike.Close(now, s.id, &e.out)
 	}
 	e.carryOut(now)
 }

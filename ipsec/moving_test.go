@@ -143,6 +143,23 @@ func TestLineIsCutAndComesBackElsewhere(t *testing.T) {
 	})
 }
 
+// The initiator's own address changes under it: it dials anew from the new one.
+func TestOwnAddressChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(12)
+		branch := w.host("198.51.100.2")
+		a, b, at, bt := twoNodes(t, branch, w.host("203.0.113.10"), nil)
+		waitFor(t, "both up", 10*time.Second, func() bool { return up(at)() && up(bt)() })
+		pass(t, a, b, at, bt, 3)
+		branch.renumber("198.18.0.77")
+		took := waitFor(t, "up from the new address", 5*time.Second, func() bool {
+			return up(at)() && up(bt)() && bt.Remote().Addr() == branch.addrs[0]
+		})
+		t.Logf("after %v", took)
+		pass(t, a, b, at, bt, 3)
+	})
+}
+
 // Rekeys of phase 2 and 1 under traffic lose nothing, whichever side begins.
 func TestRekeyUnderTraffic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"os/exec"
 	"runtime"
 	"strings"
 	"testing"
@@ -45,8 +44,8 @@ func (n nsNetwork) do(f func()) {
 	<-done
 }
 
-func (n nsNetwork) Listen(kind Kind, local netip.AddrPort, noOffload bool) (s Socket, err error) {
-	n.do(func() { s, err = systemNetwork{}.Listen(kind, local, noOffload) })
+func (n nsNetwork) Listen(kind Kind, local netip.AddrPort, readers int, noOffload bool) (s []Socket, err error) {
+	n.do(func() { s, err = systemNetwork{}.Listen(kind, local, readers, noOffload) })
 	return s, err
 }
 
@@ -203,6 +202,53 @@ func TestRouteMTU(t *testing.T) {
 }
 
 // A port that is taken: the error names who has it.
+// Several readers share the port; each peer has one of them, and all payloads come.
+func TestSeveralReaders(t *testing.T) {
+	needLab(t)
+	lab := netlab.New(t)
+	hubNS := lab.NS("hub")
+	hub := startNode(t, "hub", nsNetwork{t, hubNS}, func(c *Config) { c.Readers = 4 })
+	var nodes []*node
+	var ends, tunnels []*Tunnel
+	hubNS.Must("ip", "link", "add", "ipbr", "type", "bridge")
+	hubNS.Addr("ipbr", "203.0.113.10/24")
+	for i := range 6 {
+		ns := lab.NS(fmt.Sprintf("b%d", i))
+		port := fmt.Sprintf("ipp%d", i)
+		lab.Wire(ns, "ip0", hubNS, port)
+		hubNS.Must("ip", "link", "set", port, "master", "ipbr")
+		ns.Addr("ip0", fmt.Sprintf("203.0.113.%d/24", 20+i))
+		who := id(fmt.Sprintf("keyid:branch%d", i))
+		ends = append(ends, hub.add(PeerConfig{Name: fmt.Sprintf("b%d", i), PeerID: who}))
+		n := startNode(t, fmt.Sprintf("b%d", i), nsNetwork{t, ns})
+		cfg := PeerConfig{Name: "hub", Role: Initiator, Addresses: []string{"203.0.113.10"}, LocalID: who}
+		cfg.ForceNATT = true
+		tunnels = append(tunnels, n.add(cfg))
+		nodes = append(nodes, n)
+	}
+	for i := range nodes {
+		waitFor(t, "up", 20*time.Second, func() bool { return up(ends[i])() && up(tunnels[i])() })
+		pass(t, nodes[i], hub, tunnels[i], ends[i], 20)
+	}
+	used := map[int]bool{}
+	for i := range ends {
+		mine := 0
+		for r, receive := range ends[i].readers {
+			if receive != nil {
+				used[r] = true
+				mine++
+			}
+		}
+		if mine != 1 {
+			t.Errorf("peer %d was read by %d readers", i, mine)
+		}
+	}
+	t.Logf("%d of 4 readers used by 6 peers", len(used))
+	if _, err := New(Config{Network: nsNetwork{t, hubNS}, Readers: 4}); err == nil {
+		t.Error("a second engine shares the port")
+	}
+}
+
 func TestBusyPortNamesItsOwner(t *testing.T) {
 	needLab(t)
 	testenv.NeedTool(t, "python3")
@@ -219,5 +265,4 @@ func TestBusyPortNamesItsOwner(t *testing.T) {
 	if !strings.Contains(err.Error(), "UDP 500 is in use by python3") || !strings.Contains(err.Error(), fmt.Sprintf("pid %d", proc.PID())) {
 		t.Errorf("error %q", err)
 	}
-	_ = exec.ErrNotFound
 }

@@ -1,7 +1,6 @@
 package ipsec
 
 import (
-	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -75,6 +74,6 @@ func TestUplinkIsCut(t *testing.T) {
 		t.Errorf("a gap of %v", worst)
 	}
 	for _, p := range at.Status().Paths {
-		t.Log(fmt.Sprintf("%s active=%v rtt=%v jitter=%v loss=%.2f", p.Uplink, p.Active, p.RTT, p.Jitter, p.Loss))
+		t.Logf("%s active=%v rtt=%v jitter=%v loss=%.2f", p.Uplink, p.Active, p.RTT, p.Jitter, p.Loss)
 	}
 }

@@ -23,8 +23,10 @@ func (k Kind) String() string { return [...]string{"ike", "natt", "raw"}[min(k, 
 // test's.
 type Network interface {
 	// Listen opens a socket. An address that is unspecified (0.0.0.0 or ::) stands for
-	// all of that family. The port is 0 for Raw.
-	Listen(kind Kind, local netip.AddrPort, noOffload bool) (Socket, error)
+	// all of that family. The port is 0 for Raw. With readers above 1 it opens so many
+	// sockets on one UDP port, among which the kernel divides the peers; a port that
+	// someone else has is an error all the same.
+	Listen(kind Kind, local netip.AddrPort, readers int, noOffload bool) ([]Socket, error)
 	// Source is the local address, and the MTU in bytes, that the route to remote
 	// gives. From, when valid, is the local address to use, ifindex, when not 0, the
 	// interface to leave by.

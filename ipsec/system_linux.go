@@ -15,9 +15,39 @@ import (
 // systemNetwork is this machine.
 type systemNetwork struct{}
 
-// Listen opens a socket with large buffers, the local address of each packet, and
+// Listen opens sockets with large buffers, the local address of each packet, and
 // the offloads that the kernel has.
-func (systemNetwork) Listen(kind Kind, local netip.AddrPort, noOffload bool) (Socket, error) {
+func (systemNetwork) Listen(kind Kind, local netip.AddrPort, readers int, noOffload bool) ([]Socket, error) {
+	if readers <= 1 {
+		s, err := listen(kind, local, false, noOffload)
+		if err != nil {
+			return nil, err
+		}
+		return []Socket{s}, nil
+	}
+	// Sockets that share a port would share it with another program that does so too:
+	// look first whether it can be had alone.
+	alone, err := listen(kind, local, false, true)
+	if err != nil {
+		return nil, err
+	}
+	_ = alone.Close()
+	var list []Socket
+	for range readers {
+		s, err := listen(kind, local, true, noOffload)
+		if err != nil {
+			for _, s := range list {
+				_ = s.Close()
+			}
+			return nil, err
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+// listen opens one socket.
+func listen(kind Kind, local netip.AddrPort, share, noOffload bool) (*socket, error) {
 	family := unix.AF_INET
 	if local.Addr().Is6() {
 		family = unix.AF_INET6
@@ -33,8 +63,14 @@ func (systemNetwork) Listen(kind Kind, local netip.AddrPort, noOffload bool) (So
 	if err != nil {
 		return nil, fmt.Errorf("ipsec: socket for %s on %s: %w", kind, local, err)
 	}
+	if share {
+		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+	}
 	s := &socket{kind: kind, v6: family == unix.AF_INET6}
-	if err := s.prepare(fd, local, noOffload); err != nil {
+	if err == nil {
+		err = s.prepare(fd, local, noOffload)
+	}
+	if err != nil {
 		unix.Close(fd)
 		return nil, err
 	}

@@ -32,6 +32,7 @@ type Outbound struct {
 	inner   innerHeader
 	maxSeq  uint64
 	sealers sync.Pool // of *sealWorker
+	jobs    sync.Pool // of *spreadJob
 
 	seq     atomic.Uint64 // last number handed out; may pass maxSeq, never wraps
 	packets atomic.Uint64
@@ -154,6 +155,16 @@ type sealWorker struct {
 }
 
 func (o *Outbound) sealWith(w *sealWorker, packets []packet.Packet, proto uint8) (int, error) {
+	packets, first, err := o.layOut(packets, proto)
+	if len(packets) > 0 {
+		w.seal(packets, first)
+	}
+	return len(packets), err
+}
+
+// layOut reserves sequence numbers and writes everything around the payloads; it
+// returns those that are to be encrypted now, and the number of the first.
+func (o *Outbound) layOut(packets []packet.Packet, proto uint8) ([]packet.Packet, uint64, error) {
 	first, n, err := o.reserve(len(packets))
 	packets = packets[:n]
 	bytes := 0
@@ -165,13 +176,9 @@ func (o *Outbound) sealWith(w *sealWorker, packets []packet.Packet, proto uint8)
 		}
 		bytes += size
 	}
-	if len(packets) == 0 {
-		return 0, err
-	}
-	w.seal(packets, first)
 	o.packets.Add(uint64(len(packets)))
 	o.bytes.Add(uint64(bytes))
-	return len(packets), err
+	return packets, first, err
 }
 
 // reserve takes up to n sequence numbers and returns the first.
