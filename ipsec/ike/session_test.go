@@ -199,9 +199,7 @@ func TestManyBehindOneNAT(t *testing.T) {
 			}
 		}
 		answers := y.out.Packets
-		for _, ev := range y.out.Events {
-			y.events = append(y.events, ev)
-		}
+		y.events = append(y.events, y.out.Events...)
 		y.out = Out{}
 		for _, p := range answers {
 			base := uint16(500)
