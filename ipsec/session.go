@@ -2,6 +2,7 @@ package ipsec
 
 import (
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,12 +40,19 @@ type session struct {
 	children map[uint32]*inbound // by inbound SPI; loop only
 }
 
-// outbound is what Send needs to reach a peer. It is immutable.
+// outbound is what Send needs to reach a peer. It is immutable but for its lock.
 type outbound struct {
 	child   *ike.Child
 	sa      *esp.Outbound
 	sock    Socket
 	session *session
+
+	// order keeps sealing and sending together when several goroutines send at once,
+	// for peers whose anti-replay window may be small: strongSwan's is 32 packets,
+	// less than one batch, and a batch that is overtaken would be lost. vhub's is large,
+	// so between two vhubs with Multipath (which is how we know one) nobody waits.
+	order  sync.Mutex
+	strict bool
 }
 
 // inbound is what a reader needs to open a packet.
@@ -106,7 +114,7 @@ func (e *Engine) newChild(s *session, c *ike.Child) (*inbound, error) {
 		return nil, err
 	}
 	in := &inbound{spi: c.In.SPI, child: c, sa: inSA, session: s}
-	in.out = &outbound{child: c, sa: outSA, sock: sock, session: s}
+	in.out = &outbound{child: c, sa: outSA, sock: sock, session: s, strict: !strings.Contains(s.info.Vendor, "vhub")}
 	return in, nil
 }
 

@@ -66,6 +66,10 @@ func (t *Tunnel) Send(packets []packet.Packet) int {
 			t.udpHeader(&packets[i], out)
 		}
 	}
+	if out.strict {
+		out.order.Lock()
+		defer out.order.Unlock()
+	}
 	n, err := t.engine.seal(out, packets, t.proto)
 	if err != nil {
 		t.drops.seal.Add(uint64(len(packets) - n))
