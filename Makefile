@@ -34,6 +34,11 @@ bench: build ## ns a frame, allocations, TAP to TAP beside the kernel bridge (ro
 	$(GO) test -run '^$$' -bench . -benchmem ./eth ./hub ./etherip ./bridge
 	VHUB_BIN=$(CURDIR)/bin/vhub $(GO) run ./lab/bench
 
+CASES ?=
+RUNS  ?= 5
+bench-peers: build ## vhub beside its rivals, CASES="bridge vhub" RUNS=5; all of them write docs/benchmarks.md (root)
+	VHUB_BIN=$(CURDIR)/bin/vhub $(GO) run ./lab/bench -peers -cases "$(CASES)" -runs $(RUNS)
+
 docs: build ## write docs/man from the program itself
 	./bin/vhub docs docs/man
 

@@ -3,6 +3,8 @@
 # Without root or apt it says what is missing and ends well; the tests that need it then say SKIPPED.
 set -euo pipefail
 packages=(iproute2 iputils-ping nftables ethtool iperf3 tcpdump dnsmasq-base udhcpc procps user-mode-linux debootstrap)
+# "install.sh peers" adds what make bench-peers compares vhub with.
+[ "${1:-}" != peers ] || packages+=(openvpn tinc vde2 openvswitch-switch n2n softether-vpnserver softether-vpnclient softether-vpncmd)
 missing=()
 for p in "${packages[@]}"; do
   dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'install ok installed' || missing+=("$p")

@@ -1,0 +1,248 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"vhub/internal/netlab"
+	"vhub/lab/sites"
+)
+
+// The figures of a run, by name.
+const (
+	tcpGbit       = "tcp"         // Gbit/s that arrived, one TCP connection
+	tcpAgain      = "retransmits" // segments
+	daemonCPU     = "daemon-cpu"  // CPU seconds of the case's programs per GB
+	machineCPU    = "machine-cpu" // CPU seconds of the whole machine per GB, iperf3 and kernel included
+	loadP50       = "load-p50"    // ms, ping beside the TCP connection
+	loadP99       = "load-p99"    // ms
+	idleP50       = "idle-p50"    // ms
+	idleP99       = "idle-p99"    // ms
+	iperfFrames   = "iperf-k/s"   // thousand 60-byte frames a second that arrived, iperf3 sends
+	iperfOffered  = "iperf-offered"
+	floodFrames   = "flood-k/s" // the same, an AF_PACKET sender that never waits
+	floodOffered  = "flood-offered"
+	steadyLost    = "steady-lost" // percent lost of 300,000 frames a second
+	steadyOffered = "steady-k/s"  // what the sender reached of them
+	frameCPU      = "cpu-per-m"   // CPU seconds of the case's programs per million of them
+	memory        = "memory"      // MB, the case's programs
+)
+
+const steadyRate = 300_000 // frames a second
+
+// result is a case with what was measured of it.
+type result struct {
+	*benchCase
+	stage   *stage
+	values  map[string][]float64
+	df      string // whether full 1,500-byte packets pass
+	err     string // why there are no figures, or no more
+	tool    string
+	floodTo string // MAC of host B
+}
+
+func newResult(c *benchCase) *result {
+	return &result{benchCase: c, stage: &stage{}, values: map[string][]float64{}}
+}
+
+func (r *result) add(name string, v float64) { r.values[name] = append(r.values[name], v) }
+
+// fail notes an error, the first one.
+func (r *result) fail(where string, err error) {
+	if err == nil || r.err != "" {
+		return
+	}
+	s := strings.Join(strings.Fields(err.Error()), " ")
+	r.err = where + ": " + s[:min(len(s), 400)]
+}
+
+// last is one line about the run that has ended.
+func (r *result) last() string {
+	if r.err != "" {
+		return r.err
+	}
+	v := func(name string) float64 {
+		if x := r.values[name]; len(x) > 0 {
+			return x[len(x)-1]
+		}
+		return 0
+	}
+	return fmt.Sprintf("%6.2f Gbit/s (%.0f again) %5.2f s/GB  %4.0f k/s (iperf3 %.0f)  ping %.3f ms, %.2f under load", v(tcpGbit), v(tcpAgain), v(daemonCPU), v(floodFrames), v(iperfFrames), v(idleP50), v(loadP50))
+}
+
+// setUp builds the case's network, starts its programs and looks whether full
+// packets pass.
+func (r *result) setUp() {
+	s := r.stage
+	s.lab = netlab.New(s)
+	r.build(s)
+	s.b.Start("iperf3", "iperf3", "-s")
+	if s.nice != 0 {
+		s.must(renice(s.pids(), s.nice))
+	}
+	r.tool = sites.Tool(s)
+	r.floodTo = strings.TrimSpace(s.b.Must("cat", "/sys/class/net/"+s.devB+"/address"))
+	r.df = "no"
+	if p := s.a.Ping("-n", "-M", "do", "-s", "1472", "-c", "3", "-i", "0.1", "-W", "1", addrB); p.Received > 0 {
+		r.df = "yes"
+	}
+	s.must(s.alive())
+}
+
+// measure does one run.
+func (r *result) measure(o options) {
+	s := r.stage
+	s.must(s.alive())
+	times := r.ping("-c", "200", "-i", "0.005")
+	r.add(idleP50, percentile(times, 50))
+	r.add(idleP99, percentile(times, 99))
+	r.tcp(o.secs)
+	r.add(memory, memoryOf(s.pids()))
+	r.iperfUDP(o.secs)
+	r.flood(o.secs/2, 0)
+	r.flood(o.secs/2, steadyRate)
+	s.must(s.alive())
+}
+
+// iperf is what we read of iperf3's JSON.
+type iperf struct {
+	Error string `json:"error"`
+	End   struct {
+		Sent struct {
+			Retransmits float64 `json:"retransmits"`
+			Packets     float64 `json:"packets"`
+			Seconds     float64 `json:"seconds"`
+		} `json:"sum_sent"`
+		Received struct {
+			Bytes   float64 `json:"bytes"`
+			Seconds float64 `json:"seconds"`
+		} `json:"sum_received"`
+	} `json:"end"`
+}
+
+// iperf3 runs a client at host A.
+func (r *result) iperf3(secs float64, args ...string) *iperf {
+	s := r.stage
+	ctx, cancel := context.WithTimeout(context.Background(), time.Duration((secs+15)*float64(time.Second)))
+	defer cancel()
+	all := append([]string{"iperf3", "-J", "-c", addrB, "-t", fmt.Sprintf("%.0f", secs), "--connect-timeout", "3000"}, args...)
+	out, err := s.a.Cmd(ctx, all...).Output()
+	if ctx.Err() != nil {
+		s.Fatalf("iperf3 did not end in %.0f s", secs+15)
+	}
+	var res iperf
+	if e := json.Unmarshal(out, &res); e != nil {
+		s.must(errors.Join(err, e))
+	}
+	if res.Error != "" {
+		s.Fatalf("iperf3: %s", res.Error)
+	}
+	s.must(err)
+	return &res
+}
+
+// tcp sends by one TCP connection, with a ping beside it.
+func (r *result) tcp(secs float64) {
+	s := r.stage
+	pings := make(chan []float64, 1)
+	go func() {
+		var times []float64
+		_ = s.guard(func() { times = r.ping("-i", "0.01", "-w", fmt.Sprintf("%.0f", secs)) }) // none: all were lost
+		pings <- times
+	}()
+	pids := s.pids()
+	daemons, machine := cpuOf(pids), cpuOfMachine()
+	res := r.iperf3(secs)
+	daemons, machine = cpuOf(pids)-daemons, cpuOfMachine()-machine
+	if times := <-pings; len(times) > 0 {
+		r.add(loadP50, percentile(times, 50))
+		r.add(loadP99, percentile(times, 99))
+	}
+	got := res.End.Received
+	if got.Bytes == 0 {
+		s.Fatalf("TCP: nothing arrived")
+	}
+	r.add(tcpGbit, got.Bytes*8/got.Seconds/1e9)
+	r.add(tcpAgain, res.End.Sent.Retransmits)
+	if len(pids) > 0 {
+		r.add(daemonCPU, daemons/got.Bytes*1e9)
+	}
+	r.add(machineCPU, machine/got.Bytes*1e9)
+}
+
+// iperfUDP sends 60-byte frames as fast as iperf3 can, and counts the datagrams
+// that reach host B's UDP: what iperf3's socket there then loses is not the
+// path's. Frames cannot be counted: those of one flow may arrive joined.
+func (r *result) iperfUDP(secs float64) {
+	s := r.stage
+	before := s.datagrams()
+	res := r.iperf3(secs, "-u", "-l", "18", "-b", "0", "-w", "2M")
+	got := s.datagrams() - before
+	r.add(iperfFrames, got/res.End.Sent.Seconds/1000)
+	r.add(iperfOffered, res.End.Sent.Packets/res.End.Sent.Seconds/1000)
+}
+
+// flood sends 60-byte frames past host A's queueing, at a rate or (0) as fast as
+// it goes.
+func (r *result) flood(secs float64, rate int) {
+	s := r.stage
+	r.ping("-c", "2", "-i", "0.05") // both stations are learned
+	pids := s.pids()
+	before, cpu := s.counter(s.b, s.devB, "rx_packets"), cpuOf(pids)
+	out := s.a.Must(r.tool, "flood", "-dev", s.devA, "-to", r.floodTo, "-for", fmt.Sprintf("%.0fms", secs*1000), "-rate", strconv.Itoa(rate))
+	got := s.settled(s.b, s.devB, "rx_packets") - before
+	cpu = cpuOf(pids) - cpu
+	var res struct{ Attempts, Seconds float64 }
+	s.must(json.Unmarshal([]byte(out), &res))
+	if rate == 0 {
+		r.add(floodFrames, got/res.Seconds/1000)
+		r.add(floodOffered, res.Attempts/res.Seconds/1000)
+		return
+	}
+	r.add(steadyOffered, res.Attempts/res.Seconds/1000)
+	r.add(steadyLost, max(0, 100*(1-got/res.Attempts)))
+	if len(pids) > 0 && got > 0 {
+		r.add(frameCPU, cpu/got*1e6)
+	}
+}
+
+var pingTime = regexp.MustCompile(`time=([\d.]+)`)
+
+// ping returns the round-trip times from host A to host B, in ms.
+func (r *result) ping(args ...string) (times []float64) {
+	s := r.stage
+	p := s.a.Ping(append([]string{"-n", "-W", "1"}, append(args, addrB)...)...)
+	for _, m := range pingTime.FindAllStringSubmatch(p.Output, -1) {
+		t, err := strconv.ParseFloat(m[1], 64)
+		s.must(err)
+		times = append(times, t)
+	}
+	if len(times) == 0 {
+		s.must(errNoAnswer)
+	}
+	return times
+}
+
+// percentile of values that need not be sorted; 0 when there are none.
+func percentile(v []float64, p int) float64 {
+	if len(v) == 0 {
+		return 0
+	}
+	v = slices.Sorted(slices.Values(v))
+	return v[min(len(v)*p/100, len(v)-1)]
+}
+
+func median(v []float64) float64 {
+	if len(v) == 0 {
+		return 0
+	}
+	v = slices.Sorted(slices.Values(v))
+	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
+}
