@@ -1,9 +1,14 @@
 package hub
 
-import "sync/atomic"
+import (
+	"runtime"
+	"sync/atomic"
+)
 
 // seen remembers the frames that were accepted lately: by which link, and when.
-// Nobody locks it. A set of four records is one cache line; the oldest record
+// Nobody locks it: whoever writes a record takes it by a compare-and-swap of its
+// word, so that of two readers with the same frame, by two ports of one wire,
+// one is the first. A set of four records is one cache line; the oldest record
 // of a set makes room.
 //
 // A record is a key, written first, and a word with the rest:
@@ -30,7 +35,9 @@ const (
 	// where it came back.
 	seenFlooded = 1 << 1
 	// seenRepeats: the sender really repeats this frame.
-	seenRepeats   = 1 << 2
+	seenRepeats = 1 << 2
+	// seenBusy stands alone in the word while a writer has the record.
+	seenBusy      = 1 << 3
 	seenCountUnit = 1 << 4 // the count of arrivals is in bits 4 to 7
 	seenCountMask = 15 << 4
 	seenTimeBits  = 26
@@ -88,32 +95,57 @@ func (s *seen) set(key uint64) *[seenWays]record {
 	return (*[seenWays]record)(s.recs[i : i+seenWays])
 }
 
-// find returns the record of a key and its word; without one, word 0 and the
-// record to use for it: a free one, or the oldest of the set.
-func (s *seen) find(key uint64, units uint32) (*record, seenWord) {
+// find returns the record of a key and its word. Without one, known is false,
+// and the record is the one to use for it, a free one or the oldest of the set,
+// with the word to take it by.
+func (s *seen) find(key uint64, units uint32) (r *record, w seenWord, known bool) {
 	set := s.set(key)
-	best, most := &set[0], uint32(0)
-	for i := range set {
-		r := &set[i]
-		w := seenWord(r.word.Load())
-		if r.key.Load() == key && uint64(w)>>8&63 == key>>58 && w&seenValid != 0 {
-			return r, w
+	for range seenTries {
+		busy := false
+		r, w = &set[0], 0
+		most := uint32(0)
+		for i := range set {
+			x := seenWord(set[i].word.Load())
+			switch {
+			case x&seenBusy != 0:
+				busy = true // perhaps for this very key
+			case set[i].key.Load() == key && uint64(x)>>8&63 == key>>58 && x&seenValid != 0:
+				return &set[i], x, true
+			}
+			age := ^uint32(0)
+			if x&seenValid != 0 {
+				age = (units - uint32(x>>38)) & seenTimeMask
+			}
+			if x&seenBusy == 0 && age > most {
+				r, w, most = &set[i], x, age
+			}
 		}
-		age := ^uint32(0)
-		if w&seenValid != 0 {
-			age = (units - uint32(w>>38)) & seenTimeMask
+		if !busy {
+			break
 		}
-		if age > most {
-			best, most = r, age
-		}
+		runtime.Gosched()
 	}
-	return best, 0
+	return r, w, false
 }
 
-// set writes a record for a key.
-func (r *record) set(key uint64, w seenWord) {
+// seenTries bounds how often readers that meet at a record try again; a frame
+// that is not judged by then passes.
+const seenTries = 64
+
+// take writes a record for a key if it is still as find found it. It reports
+// whether it did; if not, another reader was first.
+func (r *record) take(was seenWord, key uint64, w seenWord) bool {
+	if was&seenBusy != 0 || !r.word.CompareAndSwap(uint64(was), seenBusy) {
+		return false
+	}
 	r.key.Store(key)
 	r.word.Store(uint64(w))
+	return true
+}
+
+// swap changes the word of a record if it is still what it was.
+func (r *record) swap(was, w seenWord) bool {
+	return r.word.CompareAndSwap(uint64(was), uint64(w))
 }
 
 // sweep removes the records older than max units in a part of the table:
@@ -123,8 +155,8 @@ func (s *seen) sweep(part, parts int, units, max uint32) {
 	from := min(part*n, len(s.recs))
 	for i := range s.recs[from:min(from+n, len(s.recs))] {
 		r := &s.recs[from+i]
-		if w := r.word.Load(); w != 0 && seenWord(w).age(units) > max {
-			r.word.CompareAndSwap(w, 0)
+		if w := seenWord(r.word.Load()); w&seenValid != 0 && w.age(units) > max {
+			r.swap(w, 0)
 		}
 	}
 }

@@ -73,7 +73,7 @@ func (s *suppressor) markFlooded(found *finding, f *eth.Frame, g *glance, at uin
 		l := eth.Parse(f.Data)
 		hdr := s.keys.ethernet(f.Data, &l, g)
 		for from := l.Data; from < l.End; from += int(f.SegSize) {
-			if r, w := s.seen.find(s.keys.datagram(f.Data, &l, hdr, from, min(from+int(f.SegSize), l.End)), at); w != 0 {
+			if r, _, known := s.seen.find(s.keys.datagram(f.Data, &l, hdr, from, min(from+int(f.SegSize), l.End)), at); known {
 				r.word.Or(seenFlooded)
 			}
 		}
@@ -105,50 +105,54 @@ func (s *suppressor) touch(id *identity) uint64 {
 	return s.flows.set(id.key)[0].key.Load() + s.seen.set(id.copy)[0].key.Load()
 }
 
-// lookKey judges a frame by its content.
+// lookKey judges a frame by its content. Where another reader changes the
+// record meanwhile, it looks again: perhaps it has the same frame.
 func (s *suppressor) lookKey(key uint64, id uint8, link uint16, at uint32, check bool) finding {
-	r, w := s.seen.find(key, at)
-	if w == 0 {
-		r.set(key, makeSeen(key, at, link, id))
-		return finding{rec: r}
-	}
-	age := w.age(at)
-	if w.link() != link {
-		if age >= s.echo {
-			r.word.Store(uint64(makeSeen(key, at, link, id)))
-			return finding{rec: r}
-		}
-		if check {
+	for range seenTries {
+		r, w, known := s.seen.find(key, at)
+		fresh := makeSeen(key, at, link, id)
+		age := w.age(at)
+		switch {
+		case !known:
+			if r.take(w, key, fresh) {
+				return finding{rec: r}
+			}
+		case w.link() == link:
+			if found, done := s.lookAgain(r, w, fresh, age, check); done {
+				return found
+			}
+		case age >= s.echo:
+			if r.swap(w, fresh) {
+				return finding{rec: r}
+			}
+		case check:
 			return finding{doubt: isEcho, first: w.link(), flooded: w&seenFlooded != 0}
+		default:
+			return finding{}
 		}
-		return finding{}
 	}
-	return s.lookAgain(r, w, key, id, link, at, age, check)
+	return finding{}
 }
 
-// lookAgain judges a frame whose record is of the same link.
-func (s *suppressor) lookAgain(r *record, w seenWord, key uint64, id uint8, link uint16, at, age uint32, check bool) finding {
+// lookAgain judges a frame whose record, of that age, is of the same link. It
+// is not done where the record has changed meanwhile.
+func (s *suppressor) lookAgain(r *record, w, fresh seenWord, age uint32, check bool) (found finding, done bool) {
+	found.rec = r
+	again := w.again()
 	switch {
 	case w&seenRepeats != 0 && age < s.quiet:
 		if age > s.copy/4 { // not for every frame of a flood
-			r.word.CompareAndSwap(uint64(w), uint64(w.at(at)))
+			r.swap(w, w.at(uint32(fresh>>38)))
 		}
-		return finding{rec: r}
-	case id != w.id() || age >= 2*s.copy || !check:
-		r.word.CompareAndSwap(uint64(w), uint64(makeSeen(key, at, link, id)))
-		return finding{rec: r}
-	}
-	again := w.again()
-	switch {
+		return found, true
+	case fresh.id() != w.id() || age >= 2*s.copy || !check:
+		return found, r.swap(w, fresh)
 	case again.count() >= 4:
-		r.word.CompareAndSwap(uint64(w), uint64(again.at(at)|seenRepeats))
-		return finding{rec: r}
+		return found, r.swap(w, again.at(uint32(fresh>>38))|seenRepeats)
 	case age >= s.copy:
-		r.word.CompareAndSwap(uint64(w), uint64(again.at(at)&^seenFlooded))
-		return finding{rec: r}
+		return found, r.swap(w, again.at(uint32(fresh>>38))&^seenFlooded)
 	}
-	r.word.CompareAndSwap(uint64(w), uint64(again))
-	return finding{doubt: isCopy, first: link}
+	return finding{doubt: isCopy, first: fresh.link()}, r.swap(w, again)
 }
 
 // lookUDPs judges a large frame of UDP datagrams: it is an echo when each of
@@ -158,10 +162,10 @@ func (s *suppressor) lookUDPs(f *eth.Frame, l *eth.Layers, hdr uint64, link uint
 	known, copies := check, check
 	for from := l.Data; from < l.End && (known || copies); from += size {
 		key := s.keys.datagram(f.Data, l, hdr, from, min(from+size, l.End))
-		_, w := s.seen.find(key, at)
-		known = known && w != 0 && w.link() != link && w.age(at) < s.echo
-		copies = copies && w != 0 && w.link() == link && w.age(at) < s.copy && w&seenRepeats == 0 && w.id() == idOf(f.Data, l)
-		if w != 0 {
+		_, w, here := s.seen.find(key, at)
+		known = known && here && w.link() != link && w.age(at) < s.echo
+		copies = copies && here && w.link() == link && w.age(at) < s.copy && w&seenRepeats == 0 && w.id() == idOf(f.Data, l)
+		if here {
 			last = finding{doubt: isEcho, first: w.link(), flooded: w&seenFlooded != 0}
 		}
 	}
@@ -173,8 +177,12 @@ func (s *suppressor) lookUDPs(f *eth.Frame, l *eth.Layers, hdr uint64, link uint
 	}
 	for from := l.Data; from < l.End; from += size {
 		key := s.keys.datagram(f.Data, l, hdr, from, min(from+size, l.End))
-		if r, w := s.seen.find(key, at); w == 0 || w.link() == link || w.age(at) >= s.echo {
-			r.set(key, makeSeen(key, at, link, idOf(f.Data, l)))
+		fresh := makeSeen(key, at, link, idOf(f.Data, l))
+		switch r, w, here := s.seen.find(key, at); {
+		case !here:
+			r.take(w, key, fresh)
+		case w.link() == link || w.age(at) >= s.echo:
+			r.swap(w, fresh)
 		}
 	}
 	return finding{}
@@ -226,10 +234,15 @@ func (s *suppressor) remember(id *identity, link uint16, at uint32, flooded bool
 	if id.kind == kindTCP || id.kind == kindUDPs {
 		return
 	}
-	r, _ := s.seen.find(id.key, at)
-	r.set(id.key, makeSeen(id.key, at, link, id.id))
+	fresh := makeSeen(id.key, at, link, id.id)
 	if flooded {
-		r.word.Or(seenFlooded)
+		fresh |= seenFlooded
+	}
+	for range seenTries {
+		r, w, known := s.seen.find(id.key, at)
+		if known && r.swap(w, fresh) || !known && r.take(w, id.key, fresh) {
+			return
+		}
 	}
 }
 
