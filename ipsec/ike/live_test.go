@@ -106,6 +106,9 @@ type shell struct {
 	raw   *net.IPConn
 	wake  chan struct{}
 	seen  []Event
+	begun time.Time
+	when  []time.Time
+	heard map[uint32]time.Time
 	in    map[uint32]*esp.Inbound
 	kids  map[uint32]*Child
 	send  *Child
@@ -141,9 +144,10 @@ func inNS(t *testing.T, ns *netlab.NS, f func()) {
 }
 
 func startShell(t *testing.T, ns *netlab.NS, addr string, cfg Config) *shell {
-	s := &shell{t: t, local: netip.MustParseAddr(addr), wake: make(chan struct{}, 1), in: map[uint32]*esp.Inbound{},
+	s := &shell{t: t, begun: time.Now(), heard: map[uint32]time.Time{}, local: netip.MustParseAddr(addr), wake: make(chan struct{}, 1), in: map[uint32]*esp.Inbound{},
 		kids: map[uint32]*Child{}, pong: map[uint16]bool{}, done: make(chan struct{})}
 	cfg.Rand = rand.Reader
+	cfg.LastInbound = func(spi uint32) time.Time { return s.heard[spi] }
 	var err error
 	if s.e, err = New(cfg); err != nil {
 		t.Fatal(err)
@@ -223,6 +227,7 @@ func (s *shell) esp(b []byte) {
 		next, payload = payload[9], payload[20:]
 	}
 	s.do(func(now time.Time) {
+		s.heard[spi] = now
 		s.e.InboundUsed(now, spi, &s.out)
 		if next == 1 && len(payload) >= 8 && payload[0] == 0 {
 			s.pong[binary.BigEndian.Uint16(payload[6:])] = true
@@ -270,6 +275,7 @@ func (s *shell) do(f func(now time.Time)) {
 	f(time.Now())
 	for _, ev := range s.out.Events {
 		s.seen = append(s.seen, ev)
+		s.when = append(s.when, epoch.Add(time.Since(s.begun)))
 		switch ev := ev.(type) {
 		case ChildInstalled:
 			in, err := esp.NewInbound(esp.Config{SPI: ev.Child.In.SPI, Suite: ev.Child.Suite, Keys: ev.Child.In.Keys, Mode: ev.Child.Mode, ESN: ev.Child.ESN})
@@ -347,7 +353,7 @@ func (s *shell) get(f func() bool) bool {
 func (s *shell) story() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	x := side{name: "vhub", events: s.seen}
+	x := side{name: "vhub", events: s.seen, when: s.when}
 	return x.log() + fmt.Sprintf("%+v\n", s.e.Counters())
 }
 
@@ -482,6 +488,58 @@ func TestLiveStrongSwanDials(t *testing.T) {
 			l.lab.WaitFor("the session to close", 5*time.Second, func() (bool, string) {
 				return s.get(func() bool { return len(eventsOf[Closed](&side{events: s.seen})) == 1 }), s.story()
 			})
+		})
+	}
+}
+
+// Rekeys of phase 2 and new phases 1, begun by either side, under a ping at 20/s: none is lost.
+func TestLiveRekeyUnderTraffic(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		more, child string
+		peer        func(*Peer)
+		rekeys      int
+		phase1      int
+	}{
+		{"strongSwan rekeys both phases", "encap = yes\n reauth_time = 5s\n over_time = 20s", "rekey_time = 3s\n rand_time = 0s\n life_time = 30s", nil, 2, 2},
+		{"vhub rekeys both phases", "encap = yes\n", "", func(p *Peer) { p.ChildLifetime, p.Lifetime = 6*time.Second, 8*time.Second }, 1, 2},
+		{"both rekey", "encap = yes\n", "rekey_time = 3s\n life_time = 30s", func(p *Peer) { p.ChildLifetime = 4 * time.Second }, 3, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := newLive(t, false)
+			peer := answerer(c.peer)
+			peer.Accept = acceptAll
+			s := startShell(t, l.vhub, "10.9.0.1", Config{Peers: []*Peer{peer}})
+			l.swan.load(swanConf("10.9.0.2", "aes256-sha256-ecp256", "aes128gcm16", c.more, c.child))
+			if out, err := l.swan.swanctl("--initiate", "--child", "c", "--timeout", "15"); err != nil {
+				t.Fatalf("initiate: %v\n%s\n%s", err, out, s.story())
+			}
+			l.pings(t, s, 1, 1)
+			const count = 20 * 14
+			tick := time.NewTicker(50 * time.Millisecond)
+			defer tick.Stop()
+			for i := range count {
+				<-tick.C
+				s.ping(uint16(1000 + i))
+			}
+			l.lab.WaitFor("the last answer", 2*time.Second, func() (bool, string) {
+				return s.get(func() bool { return s.pong[1000+count-1] }), s.story()
+			})
+			lost := 0
+			for i := range count {
+				if !s.get(func() bool { return s.pong[uint16(1000+i)] }) {
+					lost++
+				}
+			}
+			var rekeys, phase1 int
+			s.get(func() bool {
+				rekeys, phase1 = len(eventsOf[ChildInstalled](&side{events: s.seen}))-1, len(eventsOf[Established](&side{events: s.seen}))
+				return true
+			})
+			t.Logf("%d rekeys, %d phases 1, %d of %d pings lost", rekeys, phase1, lost, count)
+			if lost != 0 || rekeys < c.rekeys || phase1 < c.phase1 {
+				t.Errorf("%d rekeys, %d phases 1, %d of %d pings lost\n%s", rekeys, phase1, lost, count, s.story())
+			}
 		})
 	}
 }
