@@ -168,6 +168,20 @@ func TestRealSockets(t *testing.T) {
 					t.Errorf("payload %s... of %d bytes did not come whole", w[:3], len(w))
 				}
 			}
+			// Many of one size, each larger than the path: segmentation cannot take them,
+			// and they go as fragments.
+			have = p.b.count("home")
+			var big []packet.Packet
+			for range 20 {
+				big = append(big, packetOf(make([]byte, 1600)))
+			}
+			if n := p.at.Send(big); n != len(big) {
+				t.Fatalf("%d of %d large ones taken: %+v", n, len(big), p.at.Status().Drops)
+			}
+			waitFor(t, "the large ones", 5*time.Second, func() bool { return p.b.count("home") == have+len(big) })
+			if segment, _ := p.at.active.Load().out.Load().sock.Offload(); p.at.active.Load().out.Load().child.UDP && segment != c.offload {
+				t.Errorf("segmentation is %v after large packets, want %v", segment, c.offload)
+			}
 			st := p.at.Status()
 			t.Logf("path %s to %s, NAT %s, payload MTU %d, offloads %+v", st.Paths[0].Local, st.Paths[0].Remote, st.Paths[0].NAT, st.MTU, p.a.engine.Status().Sockets)
 			if st.MTU != p.at.active.Load().out.Load().child.Suite.MaxPayload(1500, p.at.active.Load().out.Load().outer(), st2mode(c.change), false) {

@@ -77,14 +77,21 @@ func (systemNetwork) Warnings() []string {
 			example = fmt.Sprintf("%v from %v to %v", p.Dir, p.Src, p.Dst)
 		}
 		if n > 0 {
-			list = append(list, fmt.Sprintf("the kernel has %d IPsec policies (%s): they may take packets meant for vhub; see \"ip xfrm policy\"", n, example))
+			list = append(list, fmt.Sprintf("the kernel has %d IPsec %s (%s): they may take packets meant for vhub; see \"ip xfrm policy\"", n, plural(n, "policy", "policies"), example))
 		}
 	}
 	if states, err := netlink.XfrmStateList(netlink.FAMILY_ALL); err == nil && len(states) > 0 {
 		s := states[0]
-		list = append(list, fmt.Sprintf("the kernel has %d IPsec states (%v to %v): another IKE daemon is at work; see \"ip xfrm state\"", len(states), s.Src, s.Dst))
+		list = append(list, fmt.Sprintf("the kernel has %d IPsec %s (%v to %v): another IKE daemon is at work; see \"ip xfrm state\"", len(states), plural(len(states), "state", "states"), s.Src, s.Dst))
 	}
 	return list
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
 }
 
 // userPolicy is struct xfrm_userpolicy_info of linux/xfrm.h; only the family and the
