@@ -45,8 +45,22 @@ var (
 	RollbackConfig = Op[RollbackRequest, Change]{"POST", "/v1/config/rollback"}
 	ListRevisions  = Op[None, RevisionList]{"GET", "/v1/config/revisions"}
 
+	ListSAs   = Op[SARequest, SAList]{"GET", "/v1/sas"}
+	PeerGuide = Op[GuideRequest, Guide]{"GET", "/v1/hubs/{hub}/ports/{port}/peer-config"}
+
 	GetSettings = Op[None, SettingsList]{"GET", "/v1/settings"}
 	SetSettings = Op[SetSettingsRequest, Change]{"PATCH", "/v1/settings/{block}"}
+
+	ListUsers   = Op[ListUsersRequest, UserList]{"GET", "/v1/users"}
+	AddUser     = Op[AddUserRequest, UserChange]{"POST", "/v1/users"}
+	GetUser     = Op[UserRequest, User]{"GET", "/v1/users/{user}"}
+	SetUser     = Op[SetUserRequest, UserChange]{"PATCH", "/v1/users/{user}"}
+	SetPassword = Op[SetPasswordRequest, UserChange]{"PUT", "/v1/users/{user}/password"}
+	RemoveUser  = Op[UserRequest, UserChange]{"DELETE", "/v1/users/{user}"}
+
+	ListSessions = Op[ListSessionsRequest, SessionList]{"GET", "/v1/sessions"}
+	GetSession   = Op[SessionRequest, Session]{"GET", "/v1/sessions/{session}"}
+	KickSession  = Op[KickRequest, Kicked]{"POST", "/v1/sessions/{session}/kick"}
 
 	WatchEvents = StreamOp[EventsRequest, Event]{"GET", "/v1/events"}
 )

@@ -41,6 +41,8 @@ type Status struct {
 	MemoryBytes uint64 `json:"memory_bytes"`
 	// Goroutines is how many goroutines the daemon has.
 	Goroutines int `json:"goroutines"`
+	// Sessions is how many sessions of users are up, in all hubs.
+	Sessions int `json:"sessions"`
 	// Hubs are the hubs with their ports, by name.
 	Hubs []Hub `json:"hubs"`
 }
@@ -68,6 +70,8 @@ type Hub struct {
 	MACLimit int `json:"mac_limit"`
 	// Neighbours is how many entries the neighbour table holds.
 	Neighbours int `json:"neighbours"`
+	// Sessions is how many sessions of users are up.
+	Sessions int `json:"sessions"`
 	// Moves is how often a station changed its port.
 	Moves uint64 `json:"moves"`
 	// Counters are the sums over all ports since the hub began.
@@ -106,6 +110,8 @@ type Port struct {
 	Drops []Drop `json:"drops"`
 	// MACs is how many stations are behind the port.
 	MACs int `json:"macs"`
+	// Sessions is how many sessions of users are up, for ports that have them.
+	Sessions int `json:"sessions,omitempty"`
 	// Segment names the wire this port shares with other ports of the hub.
 	Segment string `json:"segment,omitempty"`
 	// Notes are what the user should know about this port, in sentences.
