@@ -22,7 +22,9 @@ type Endpoint struct {
 	sas      map[cookies]*phase1 // both cookies known
 	dialling map[[8]byte]*phase1 // ours, the peer's cookie is not known yet
 	sessions map[SessionID]*session
-	spis     map[uint32]*childSA // by our inbound SPI; nil while it is only reserved
+	byRemote map[netip.Addr]map[SessionID]*session
+	byPeer   map[string]map[SessionID]*session // peers with an identity of their own, by name
+	spis     map[uint32]*childSA               // by our inbound SPI; nil while it is only reserved
 	timers   timers
 	lastID   SessionID
 
@@ -57,7 +59,8 @@ func New(cfg Config) (*Endpoint, error) {
 	e := &Endpoint{
 		cfg: cfg, random: cfg.Rand,
 		sas: map[cookies]*phase1{}, dialling: map[[8]byte]*phase1{},
-		sessions: map[SessionID]*session{}, spis: map[uint32]*childSA{},
+		sessions: map[SessionID]*session{},
+		byRemote: map[netip.Addr]map[SessionID]*session{}, byPeer: map[string]map[SessionID]*session{}, spis: map[uint32]*childSA{},
 		dhBudget:      budget{rate: float64(cfg.DHPerSource), burst: float64(cfg.DHBurst)},
 		failBudget:    budget{rate: 1.0 / 30, burst: 2},
 		failAll:       bucket{rate: 2, burst: 30},
@@ -181,8 +184,8 @@ func (e *Endpoint) UnknownSPI(now time.Time, remote netip.AddrPort, spi uint32, 
 	if !e.unknownAll.take(now) {
 		return
 	}
-	for _, s := range e.sessions {
-		if !s.up || s.remote.Addr() != remote.Addr().Unmap() || (s.float && s.remote.Port() != remote.Port()) || now.Before(s.unknownAt) {
+	for _, s := range e.at(remote.Addr().Unmap()) {
+		if !s.up || (s.float && s.remote.Port() != remote.Port()) || now.Before(s.unknownAt) {
 			continue
 		}
 		if p := s.main(); p != nil {

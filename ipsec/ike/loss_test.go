@@ -86,7 +86,7 @@ func TestLineDies(t *testing.T) {
 			t.Errorf("line dies after packet %d: the dialler closed %d times:\n%s", after, n, x.log())
 		}
 		for _, s := range []*side{x, y} {
-			if len(s.e.spis)+len(s.e.sas)+len(s.e.dialling)+len(s.e.timers)+len(s.e.half.entries) != 0 {
+			if len(s.e.byPeer)+len(s.e.byRemote)+len(s.e.spis)+len(s.e.sas)+len(s.e.dialling)+len(s.e.timers)+len(s.e.half.entries) != 0 {
 				t.Errorf("line dies after packet %d: %s leaks: %d SPIs, %d SAs, %d dialling, %d timers, %d half-open", after, s.name,
 					len(s.e.spis), len(s.e.sas), len(s.e.dialling), len(s.e.timers), len(s.e.half.entries))
 			}

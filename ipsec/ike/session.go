@@ -43,6 +43,7 @@ func (e *Endpoint) newSession(p *Peer, local, remote netip.AddrPort) *session {
 	e.lastID++
 	s := &session{e: e, id: e.lastID, peer: p, local: local, remote: remote, slot: -1, heard: e.now}
 	e.sessions[s.id] = s
+	s.index(remote)
 	return s
 }
 
@@ -102,7 +103,8 @@ func (p *phase1) established() {
 	s := p.s
 	if s.peer == nil { // a responder: who is it?
 		s.peer, s.remoteID = p.peer, p.remoteID
-		s.local, s.remote = p.local, p.remote
+		s.local = p.local
+		s.index(p.remote)
 		s.multipath = p.vendor.multipath && p.peer.Multipath
 		if old := e.renewed(s); old != nil {
 			s.sas = nil
@@ -168,8 +170,8 @@ func (e *Endpoint) spread(d time.Duration) time.Duration {
 // renewed finds the session that a newly authenticated one continues: same
 // configuration, same identity, same addresses.
 func (e *Endpoint) renewed(s *session) *session {
-	for _, o := range e.sessions {
-		if o != s && o.peer == s.peer && o.remote == s.remote && o.local.Addr() == s.local.Addr() &&
+	for _, o := range e.likely(s) {
+		if o != s && o.peer != nil && o.peer.Name == s.peer.Name && o.remote == s.remote && o.local.Addr() == s.local.Addr() &&
 			(o.remoteID.equal(s.remoteID) || (!o.up && (o.peer.RemoteID.IsZero() || o.peer.RemoteID.equal(s.remoteID)))) {
 			return o
 		}
@@ -177,12 +179,67 @@ func (e *Endpoint) renewed(s *session) *session {
 	return nil
 }
 
+// likely are the sessions that may be of the same peer as s: those from its address, and,
+// if its identity is one of its own, those with that identity. So that the ten thousandth
+// road warrior costs no more than the first.
+func (e *Endpoint) likely(s *session) []*session {
+	list := e.at(s.remote.Addr())
+	if !s.peer.RemoteID.IsZero() {
+		for _, o := range e.byPeer[s.peer.Name] {
+			if o.remote.Addr() != s.remote.Addr() {
+				list = append(list, o)
+			}
+		}
+	}
+	slices.SortFunc(list, func(a, b *session) int { return cmp.Compare(a.id, b.id) })
+	return list
+}
+
+// at are the sessions of an address, by id.
+func (e *Endpoint) at(a netip.Addr) []*session {
+	list := make([]*session, 0, len(e.byRemote[a]))
+	for _, s := range e.byRemote[a] {
+		list = append(list, s)
+	}
+	slices.SortFunc(list, func(a, b *session) int { return cmp.Compare(a.id, b.id) })
+	return list
+}
+
+// index enters the session where likely looks; it is called whenever its address or peer changes.
+func (s *session) index(remote netip.AddrPort) {
+	s.unindex()
+	s.remote = remote
+	addr := remote.Addr()
+	if s.e.byRemote[addr] == nil {
+		s.e.byRemote[addr] = map[SessionID]*session{}
+	}
+	s.e.byRemote[addr][s.id] = s
+	if s.peer != nil && !s.peer.RemoteID.IsZero() {
+		if s.e.byPeer[s.peer.Name] == nil {
+			s.e.byPeer[s.peer.Name] = map[SessionID]*session{}
+		}
+		s.e.byPeer[s.peer.Name][s.id] = s
+	}
+}
+
+func (s *session) unindex() {
+	addr := s.remote.Addr()
+	if delete(s.e.byRemote[addr], s.id); len(s.e.byRemote[addr]) == 0 {
+		delete(s.e.byRemote, addr)
+	}
+	if s.peer != nil {
+		if delete(s.e.byPeer[s.peer.Name], s.id); len(s.e.byPeer[s.peer.Name]) == 0 {
+			delete(s.e.byPeer, s.peer.Name)
+		}
+	}
+}
+
 // supersede finds the sessions that this one takes the place of. With INITIAL-CONTACT (RFC 2407
 // 4.6.3.3) they end at once, else when the first child is usable: the old path may still carry frames.
 func (s *session) supersede(p *phase1) []SessionID {
 	var list []*session
-	for _, o := range s.e.sessions {
-		if o == s || o.peer != s.peer || !o.up || !o.remoteID.equal(s.remoteID) {
+	for _, o := range s.e.likely(s) {
+		if o == s || !o.up || o.peer.Name != s.peer.Name || !o.remoteID.equal(s.remoteID) {
 			continue
 		}
 		// A default peer is not one identity: behind one NAT, two clients may even have
@@ -227,8 +284,8 @@ func (s *session) supersede(p *phase1) []SessionID {
 // tooManyPaths lists the oldest paths of a multipath peer beyond the limit.
 func (s *session) tooManyPaths() []*session {
 	var paths []*session
-	for _, o := range s.e.byID() {
-		if o != s && o.peer == s.peer && o.up && o.remoteID.equal(s.remoteID) {
+	for _, o := range s.e.likely(s) {
+		if o != s && o.up && o.peer.Name == s.peer.Name && o.remoteID.equal(s.remoteID) {
 			paths = append(paths, o)
 		}
 	}
@@ -298,12 +355,13 @@ func (s *session) reauth() {
 }
 
 func (s *session) setAddresses(local, remote netip.AddrPort, float bool) {
-	s.local, s.remote, s.float = local, remote, float
+	s.local, s.float = local, float
+	s.index(remote)
 }
 
 // follow makes all of IKE go to the address where the peer now is.
 func (s *session) follow(remote netip.AddrPort) {
-	s.remote = remote
+	s.index(remote)
 	for _, p := range s.sas {
 		if p.stage == stageUp {
 			p.remote = remote
@@ -413,6 +471,7 @@ func (s *session) forget() {
 		s.e.removePhase1(p)
 	}
 	s.sas, s.gone = nil, true
+	s.unindex()
 	delete(s.e.sessions, s.id)
 	if s.slot >= 0 {
 		s.deadline = time.Time{}

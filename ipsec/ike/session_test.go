@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"strings"
 	"testing"
@@ -377,5 +378,78 @@ func TestSetPeersAndClose(t *testing.T) {
 	}
 	if err := y.e.SetPeers(w.now, []*Peer{{Name: "x"}}, &y.out); err == nil {
 		t.Error("a peer without key is taken")
+	}
+}
+
+// The commit bit, set by either side (NEC IX: "ipsec commit-bit"): who sets it says CONNECTED, who
+// sees it waits for that, or for a packet on the new SA, or for a second.
+func TestCommitBit(t *testing.T) {
+	t.Run("set by the responder", func(t *testing.T) {
+		d, a := dialler(cheap()), answerer(cheap(func(p *Peer) { p.CommitBit = true }))
+		w, x, y := pair(t, 1, d, a)
+		x.dial(w, d, "198.51.100.1:500")
+		w.run(5*time.Second, func() bool { return len(x.in) == 1 })
+		if len(x.sending) != 0 {
+			t.Error("the initiator does not wait for CONNECTED")
+		}
+		begun := w.now
+		if !w.run(time.Second, func() bool { return bothUp(x, y) }) || w.now.Sub(begun) > 20*time.Millisecond {
+			t.Errorf("up only after %s", w.now.Sub(begun))
+		}
+	})
+	t.Run("CONNECTED is lost", func(t *testing.T) {
+		d, a := dialler(cheap()), answerer(cheap(func(p *Peer) { p.CommitBit = true }))
+		w, x, y := pair(t, 1, d, a)
+		w.lose = func(n int, p Packet) bool { return n == 10 } // 6 of main mode, 3 of quick mode, then it
+		x.dial(w, d, "198.51.100.1:500")
+		w.run(5*time.Second, func() bool { return bothUp(x, y) })
+		if took := w.now.Sub(epoch); took < commitWait || took > commitWait+200*time.Millisecond {
+			t.Errorf("up after %s:\n%s%s", took, x.log(), y.log())
+		}
+	})
+	for _, chained := range []bool{false, true} {
+		t.Run("set by the initiator", func(t *testing.T) {
+			d, a := dialler(cheap()), answerer(cheap())
+			w, x, y := pair(t, 1, d, a)
+			w.up(x, y, d)
+			// A second quick mode by hand, with the commit bit and CONNECTED under its message id.
+			x.e.now, x.e.out = w.now, &x.out
+			var px *phase1
+			for _, p := range x.e.sas {
+				px = p
+			}
+			q := px.newQuick(px.newID(), true)
+			q.cfg, q.want = ChildConfig{Mode: esp.Transport}, px.want2()
+			q.want.suites = q.want.suites[:1]
+			q.want.mode = esp.Transport
+			q.spi, q.nonce[0] = x.e.drawSPI(), x.e.draw(nonceLen)
+			var msg []byte
+			msg, q.iv = px.write2(ExchangeQuick, FlagCommit, q.id, q.iv, func(rest []byte) []byte { return px.hash2(q.id, rest) }, func(b *builder) {
+				b.add(PayloadSA, offerSA2(q.want, q.spi))
+				q.addRest(b, 0)
+			})
+			px.e.send(px.packet(msg))
+			w.flush(x)
+			w.run(100*time.Millisecond, nil)
+			usable := len(eventsOf[ChildUsable](y))
+			if len(y.in) != 2 || usable != 1 {
+				t.Fatalf("%d children, %d usable:\n%s", len(y.in), usable, y.log())
+			}
+			iv := px.suite.exchangeIV(px.iv, q.id)
+			if chained {
+				iv = q.iv
+			}
+			spi := binary.BigEndian.AppendUint32(nil, q.child.child.In.SPI)
+			x.e.now, x.e.out = w.now, &x.out
+			msg, _ = px.write2(ExchangeInformational, 0, q.id, iv, func(rest []byte) []byte { return px.hash2(q.id, rest) }, func(b *builder) {
+				b.add(PayloadNotify, notification{protocol: protoESP, kind: NotifyConnected, spi: spi}.append(nil))
+			})
+			px.e.send(px.packet(msg))
+			w.flush(x)
+			w.run(100*time.Millisecond, nil)
+			if len(eventsOf[ChildUsable](y)) != 2 {
+				t.Errorf("chained %v: CONNECTED is not understood:\n%s %v", chained, y.log(), y.e.Counters().Dropped)
+			}
+		})
 	}
 }
