@@ -198,7 +198,7 @@ func TestNoAllocations(t *testing.T) {
 		i := 0
 		step := func() {
 			i++
-			in.Input(start.Add(time.Duration(i)*time.Millisecond), frames(i*batchLen))
+			in.Input(start.Add(time.Duration(i)*100*time.Microsecond), frames(i*batchLen))
 		}
 		for range 100 {
 			step()

@@ -56,7 +56,10 @@ func (h *Hub) forward(now time.Time, v *view, in *member, frames []eth.Frame, s 
 		// 2 new?
 		var found finding
 		if v.suppress {
-			found = h.dup.look(f, g, in.id, at, in.suppress)
+			found = h.dup.look(f, g, in.id, at, in.window(h.dup.echo))
+			if found.other {
+				in.link.back.note(at, found.age)
+			}
 			if found.doubt != isNew {
 				s.drops[h.doubted(now, micros, v, in, &found, g)]++
 				continue

@@ -34,6 +34,7 @@ type Link struct {
 	storms    storms
 	fullUntil atomic.Int64 // microseconds: until then no station can be learned here
 	said      said
+	back      reflections
 	proofAt   atomic.Int64 // microseconds: when evidence of a shared wire was last taken
 	_         [64]byte
 	out       outCounts // written by the readers of other links

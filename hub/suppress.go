@@ -9,9 +9,11 @@ import (
 // suppressor tells echoes and copies from frames that are new.
 //
 //   - Echo: the frame was accepted from another link (or made by the hub) within
-//     the echo window. The hub sent it out, or it came by another port of the same
+//     the link's window. The hub sent it out, or it came by another port of the same
 //     wire. No other station sends the same bytes in so short a time; a station
 //     that moved sends new ones, and what it repeats is taken after the window.
+//     The window begins short, since switches reflect in microseconds, and grows
+//     where frames keep coming back later than that (see reflections).
 //   - Copy: the frame was accepted from the same link within the copy window. A
 //     sender that repeats itself is told from a wire that doubles by its IPv4 ID,
 //     and by going on: the fourth arrival is let through, and all after it until
@@ -61,6 +63,8 @@ type finding struct {
 	doubt   doubt
 	first   uint16
 	flooded bool
+	other   bool   // the frame came by another link before
+	age     uint32 // and that long ago
 	rec     *record
 	flow    *flow
 }
@@ -84,17 +88,18 @@ func (s *suppressor) markFlooded(found *finding, f *eth.Frame, g *glance, at uin
 	}
 }
 
-// look judges a frame that came by a link, and remembers it if it is new. With
-// check unset (the link does not suppress) every frame is new.
-func (s *suppressor) look(f *eth.Frame, g *glance, link uint16, at uint32, check bool) finding {
+// look judges a frame that came by a link, and remembers it if it is new. An
+// echo is not older than the link's window; with window 0 (the link does not
+// suppress) every frame is new.
+func (s *suppressor) look(f *eth.Frame, g *glance, link uint16, at, window uint32) finding {
 	switch g.id.kind {
 	case kindTCP:
-		return s.lookTCP(&g.id, link, at, check)
+		return s.lookTCP(&g.id, link, at, window)
 	case kindUDPs:
 		l := eth.Parse(f.Data)
-		return s.lookUDPs(f, &l, s.keys.ethernet(f.Data, &l, g), link, at, check)
+		return s.lookUDPs(f, &l, s.keys.ethernet(f.Data, &l, g), link, at, window)
 	}
-	return s.lookKey(g.id.key, g.id.id, link, at, check)
+	return s.lookKey(g.id.key, g.id.id, link, at, window)
 }
 
 // touch loads the first record in which the frame may be.
@@ -107,7 +112,7 @@ func (s *suppressor) touch(id *identity) uint64 {
 
 // lookKey judges a frame by its content. Where another reader changes the
 // record meanwhile, it looks again: perhaps it has the same frame.
-func (s *suppressor) lookKey(key uint64, id uint8, link uint16, at uint32, check bool) finding {
+func (s *suppressor) lookKey(key uint64, id uint8, link uint16, at, window uint32) finding {
 	for range seenTries {
 		r, w, known := s.seen.find(key, at)
 		fresh := makeSeen(key, at, link, id)
@@ -118,17 +123,17 @@ func (s *suppressor) lookKey(key uint64, id uint8, link uint16, at uint32, check
 				return finding{rec: r}
 			}
 		case w.link() == link:
-			if found, done := s.lookAgain(r, w, fresh, age, check); done {
+			if found, done := s.lookAgain(r, w, fresh, age, window > 0); done {
 				return found
 			}
-		case age >= s.echo:
-			if r.swap(w, fresh) {
-				return finding{rec: r}
-			}
-		case check:
-			return finding{doubt: isEcho, first: w.link(), flooded: w&seenFlooded != 0}
-		default:
+		case window == 0 && age < s.echo:
 			return finding{}
+		case age >= window:
+			if r.swap(w, fresh) {
+				return finding{rec: r, other: age < s.echo, age: age}
+			}
+		default:
+			return finding{doubt: isEcho, first: w.link(), flooded: w&seenFlooded != 0, other: true, age: age}
 		}
 	}
 	return finding{}
@@ -157,16 +162,16 @@ func (s *suppressor) lookAgain(r *record, w, fresh seenWord, age uint32, check b
 
 // lookUDPs judges a large frame of UDP datagrams: it is an echo when each of
 // them is. Each is remembered, for it may come back alone.
-func (s *suppressor) lookUDPs(f *eth.Frame, l *eth.Layers, hdr uint64, link uint16, at uint32, check bool) finding {
+func (s *suppressor) lookUDPs(f *eth.Frame, l *eth.Layers, hdr uint64, link uint16, at, window uint32) finding {
 	size, last := int(f.SegSize), finding{}
-	known, copies := check, check
+	known, copies := window > 0, window > 0
 	for from := l.Data; from < l.End && (known || copies); from += size {
 		key := s.keys.datagram(f.Data, l, hdr, from, min(from+size, l.End))
 		_, w, here := s.seen.find(key, at)
-		known = known && here && w.link() != link && w.age(at) < s.echo
+		known = known && here && w.link() != link && w.age(at) < window
 		copies = copies && here && w.link() == link && w.age(at) < s.copy && w&seenRepeats == 0 && w.id() == idOf(f.Data, l)
 		if here {
-			last = finding{doubt: isEcho, first: w.link(), flooded: w&seenFlooded != 0}
+			last = finding{doubt: isEcho, first: w.link(), flooded: w&seenFlooded != 0, other: w.link() != link, age: w.age(at)}
 		}
 	}
 	if l.Data < l.End && known {
@@ -181,7 +186,7 @@ func (s *suppressor) lookUDPs(f *eth.Frame, l *eth.Layers, hdr uint64, link uint
 		switch r, w, here := s.seen.find(key, at); {
 		case !here:
 			r.take(w, key, fresh)
-		case w.link() == link || w.age(at) >= s.echo:
+		case w.link() == link || w.age(at) >= s.echo || window > 0:
 			r.swap(w, fresh)
 		}
 	}
@@ -197,26 +202,27 @@ func idOf(b []byte, l *eth.Layers) uint8 {
 }
 
 // lookTCP judges a TCP segment by its flow.
-func (s *suppressor) lookTCP(id *identity, link uint16, at uint32, check bool) finding {
+func (s *suppressor) lookTCP(id *identity, link uint16, at, window uint32) finding {
 	f, w, far := s.flows.find(id.key)
 	if f == nil {
 		if f, w = s.flows.oldest(id.key, at); f != nil {
 			f.write(w, id.key, id.seg, at, link, 0)
 		}
-		if check && id.copy != 0 {
-			s.lookKey(id.copy, 0, link, at, true)
+		if window > 0 && id.copy != 0 {
+			s.lookKey(id.copy, 0, link, at, window)
 		}
 		return finding{flow: f}
 	}
-	other := w.link() != link && w.age(at) < s.echo
-	if other && !id.seg.beyond(w, far) {
-		if check {
-			return finding{doubt: isEcho, first: w.link(), flooded: w&flowFlooded != 0}
-		}
+	age := w.age(at)
+	back := w.link() != link && age < s.echo && !id.seg.beyond(w, far)
+	switch {
+	case back && window == 0:
 		return finding{}
+	case back && age < window:
+		return finding{doubt: isEcho, first: w.link(), flooded: w&flowFlooded != 0, other: true, age: age}
 	}
-	if check && id.copy != 0 {
-		if again := s.lookKey(id.copy, 0, link, at, true); again.doubt == isCopy {
+	if window > 0 && id.copy != 0 {
+		if again := s.lookKey(id.copy, 0, link, at, window); again.doubt == isCopy {
 			return again
 		}
 	}
@@ -225,7 +231,7 @@ func (s *suppressor) lookTCP(id *identity, link uint16, at uint32, check bool) f
 	} else {
 		f.write(w, id.key, id.seg.join(w, far), at, link, uint64(w&flowFlooded))
 	}
-	return finding{flow: f}
+	return finding{flow: f, other: back, age: age}
 }
 
 // remember notes a frame that the hub makes in the name of a station behind a

@@ -68,7 +68,11 @@ func TestSuppressionAgainstModel(t *testing.T) {
 			f := udp(mac(1), mac(2), id, []byte(content))
 			var g glance
 			g.read(&f, &s.keys)
-			got := s.look(&f, &g, link, uint32(now.Microseconds()>>usPerUnit), check)
+			window := uint32(0)
+			if check {
+				window = s.echo
+			}
+			got := s.look(&f, &g, link, uint32(now.Microseconds()>>usPerUnit), window)
 			if want := m.judge(content, uint8(id), link, now, check); got.doubt != want {
 				t.Fatalf("at %v %q (ID %d) by %d, check %v: %d, want %d", now, content, id, link, check, got.doubt, want)
 			}
