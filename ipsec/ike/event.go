@@ -56,8 +56,9 @@ type Established struct {
 	DPD       bool // the peer can be asked whether it lives
 	Vendor    string
 	Reauth    bool // the session was up before: this phase 1 follows another
-	// Replaces are sessions of the same identity that end because of this one: at
-	// once on INITIAL-CONTACT, else when this session's first child is usable.
+	// Replaces are sessions of the same identity that end because of this one: at once on
+	// INITIAL-CONTACT, else when this session's first child is usable. Their Closed comes with
+	// the reason Replaced: the port goes over to this session and keeps what it knows.
 	Replaces []SessionID
 }
 

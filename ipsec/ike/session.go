@@ -29,7 +29,6 @@ type session struct {
 	keepalive time.Time // next NAT keepalive
 	retryAt   time.Time // next attempt at what is missing
 	replaces  []SessionID
-	replaceBy time.Time // end them then at the latest
 	multipath bool
 	unknownAt time.Time // not before then the next INVALID-SPI
 	renew     bool      // phase 1 was lost: the peer may have lost the children too
@@ -276,7 +275,7 @@ func (s *session) supersede(p *phase1) []SessionID {
 			}
 		}
 	} else if len(ids) > 0 {
-		s.replaces, s.replaceBy = ids, s.e.now.Add(replaceGrace)
+		s.replaces = ids
 	}
 	return ids
 }
@@ -299,7 +298,7 @@ func (s *session) endReplaced() {
 			o.end(Reason{Code: Replaced, Detail: "the peer came from " + s.remote.String()}, true)
 		}
 	}
-	s.replaces, s.replaceBy = nil, time.Time{}
+	s.replaces = nil
 }
 
 // maintain brings up what a dialled session misses.
@@ -378,7 +377,7 @@ func (s *session) startKeepalive() {
 
 // next is when advance has something to do.
 func (s *session) next() time.Time {
-	next := first(s.keepalive, s.replaceBy)
+	next := s.keepalive
 	for _, p := range s.sas {
 		next = first(next, p.dueAt())
 	}
@@ -417,9 +416,6 @@ func (s *session) advance() {
 	if !s.keepalive.IsZero() && !s.keepalive.After(now) {
 		s.e.send(Packet{Local: s.local, Remote: s.remote, NATT: true, Data: []byte{0xff}})
 		s.startKeepalive()
-	}
-	if !s.replaceBy.IsZero() && !s.replaceBy.After(now) {
-		s.endReplaced()
 	}
 	for _, p := range slices.Clone(s.sas) {
 		p.advance()

@@ -453,3 +453,41 @@ func TestCommitBit(t *testing.T) {
 		})
 	}
 }
+
+func TestIPv6(t *testing.T) {
+	for _, nat := range []bool{false, true} {
+		d, a := dialler(cheap()), answerer(cheap())
+		w := newWire(t, 1)
+		x := w.add("branch", "2001:db8:1::1", Config{})
+		y := w.add("center", "2001:db8:2::1", Config{Peers: []*Peer{a}})
+		if nat {
+			w.nat = &natBox{x.ip, mustAddr("2001:db8:3::9"), 500}
+		}
+		w.up(x, y, d)
+		e := eventsOf[Established](y)[0]
+		if e.NAT.Remote != nat || eventsOf[Established](x)[0].RemoteID != AddrID(y.ip) {
+			t.Errorf("nat %v: %+v", nat, e)
+		}
+		for _, c := range y.sending {
+			if c.UDP != nat || (nat && (c.RemoteOA != x.ip || c.LocalOA != y.ip)) {
+				t.Errorf("nat %v: child %+v", nat, c)
+			}
+		}
+	}
+}
+
+// A session from a new address that gets no child leaves the old one alone.
+func TestNoChildNoReplacement(t *testing.T) {
+	d, a := dialler(cheap(func(p *Peer) { p.NoInitialContact = true })), answerer(cheap())
+	w := newWire(t, 1)
+	wan1, wan2 := w.add("wan1", "192.0.2.1", Config{}), w.add("wan2", "203.0.113.1", Config{})
+	y := w.add("center", "198.51.100.1", Config{Peers: []*Peer{a}})
+	w.up(wan1, y, d)
+	bad := *d
+	bad.ESP = []esp.Suite{{Cipher: esp.TripleDES, Auth: esp.HMACMD5}}
+	wan2.dial(w, &bad, "198.51.100.1:500")
+	w.run(time.Minute, nil)
+	if carries(wan1, y) != nil || carries(y, wan1) != nil {
+		t.Errorf("the old session is gone:\n%s", y.log())
+	}
+}
