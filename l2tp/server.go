@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -105,8 +106,11 @@ type ServerConfig struct {
 	IPv6   bool
 	// MaxSessions of the port; default 10,000.
 	MaxSessions int
-	Rand        io.Reader
-	Log         *slog.Logger
+	// Numbers names sessions: the next one is its value plus 1. A port that is made
+	// anew goes on with it, so that names stay unique. nil: begin at 1.
+	Numbers *atomic.Int64
+	Rand    io.Reader
+	Log     *slog.Logger
 }
 
 // localAddr is our end of every link: the dummy address of RFC 7600 section
@@ -142,7 +146,7 @@ type Server struct {
 	peers    map[*Peer]bool
 	sessions map[string]*session
 	lock     lockout
-	next     int // number of the next session
+	tally    tally
 	macs     map[eth.Addr]*session
 	Counters ServerCounters
 }
@@ -162,6 +166,9 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	}
 	if cfg.MaxSessions == 0 {
 		cfg.MaxSessions = 10_000
+	}
+	if cfg.Numbers == nil {
+		cfg.Numbers = new(atomic.Int64)
 	}
 	cfg.Control.Rand = cfg.Rand
 	s := &Server{cfg: cfg, log: cfg.Log.With("port", cfg.Port), jobs: make(chan job, 4096), done: make(chan struct{}),
@@ -274,6 +281,16 @@ func (s *Server) Sessions() []SessionStatus {
 	return list
 }
 
+// Session finds one session by its name.
+func (s *Server) Session(name string) (st SessionStatus, ok bool) {
+	s.wait(func(now time.Time) {
+		if x := s.sessions[name]; x != nil {
+			st, ok = x.status(now), true
+		}
+	})
+	return st, ok
+}
+
 // Kick ends a session; the user is told why as far as the client shows it.
 func (s *Server) Kick(name, reason string) error {
 	err := fmt.Errorf("no session %q; vhub session list tells which there are", name)
@@ -285,6 +302,26 @@ func (s *Server) Kick(name, reason string) error {
 		}
 	})
 	return err
+}
+
+// KickUser ends the sessions of a user, also one whose login is being checked
+// now, and returns their names.
+func (s *Server) KickUser(user, reason string) []string {
+	var names []string
+	s.wait(func(now time.Time) {
+		for _, x := range s.sessions {
+			if x.checking {
+				x.barred = append(x.barred, user)
+			}
+			if x.grant.User == user {
+				names = append(names, x.name)
+				x.close(now, reason)
+				s.settle(now, x.p)
+			}
+		}
+	})
+	slices.Sort(names)
+	return names
 }
 
 // wait runs fn on the loop and waits for it.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,6 +54,9 @@ type session struct {
 	reason  string
 	over    bool
 
+	checking bool     // the credentials, now
+	barred   []string // users who lost their right to log in meanwhile
+
 	// What the data path meets.
 	flow  atomic.Pointer[flow]
 	inMu  sync.Mutex
@@ -79,9 +83,9 @@ type sessionCounters struct {
 // newSession begins a session for a call that is up.
 func (p *Peer) newSession(now time.Time, ev Event) {
 	s := p.s
-	s.next++
-	x := &session{p: p, ev: ev, tunnel: ev.Tunnel, name: fmt.Sprintf("%s/%d", s.cfg.Port, s.next), began: now}
+	x := &session{p: p, ev: ev, tunnel: ev.Tunnel, name: fmt.Sprintf("%s/%d", s.cfg.Port, s.cfg.Numbers.Add(1)), began: now}
 	if len(s.sessions) >= s.cfg.MaxSessions {
+		s.tally.full++
 		p.ep.Hangup(now, ev.Tunnel, ev.Session, 4, "no more sessions", &p.out)
 		s.log.Warn("login refused: the port has its limit of sessions", "client", p.c.Remote(), "limit", s.cfg.MaxSessions)
 		return
@@ -170,29 +174,42 @@ func (x *session) authenticate(now time.Time, ev ppp.EventAuth) {
 	x.login = l
 	source := l.Remote.Addr()
 	if wait := s.lock.locked(now, l.User, source); wait > 0 {
+		s.tally.locked++
 		s.log.Warn("login refused: too many failures before", "user", l.User, "client", l.Remote, "wait", wait.Round(time.Second))
 		x.link.Authenticated(now, ev.Seq, ppp.Result{}, &x.pout)
 		return
 	}
+	x.checking, x.barred = true, nil
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), loginLimit)
 		defer cancel()
 		g := s.cfg.Auth.Login(ctx, l)
-		s.post(x.p, func(now time.Time) {
-			if x.over {
-				return
-			}
-			if g.Result.OK {
-				s.lock.succeeded(l.User, source)
-				x.grant = g
-			} else {
-				s.lock.failed(now, l.User, source)
-				s.log.Warn("login failed", "user", l.User, "client", l.Remote, "method", l.Method.String(), "reason", g.Reason)
-				x.reason = "login failed: " + g.Reason
-			}
-			x.link.Authenticated(now, ev.Seq, g.Result, &x.pout)
-		})
+		s.post(x.p, func(now time.Time) { x.checked(now, ev.Seq, l, g) })
 	}()
+}
+
+// checked goes on with what the Authenticator said.
+func (x *session) checked(now time.Time, seq uint64, l Login, g Grant) {
+	x.checking = false
+	if x.over {
+		return
+	}
+	s := x.p.s
+	switch source := l.Remote.Addr(); {
+	case g.Result.OK && slices.Contains(x.barred, g.User):
+		g.Result = ppp.Result{}
+		x.reason = "login failed: the user lost the right to log in meanwhile"
+	case g.Result.OK:
+		s.tally.logins++
+		s.lock.succeeded(l.User, source)
+		x.grant = g
+	default:
+		s.tally.failures++
+		s.lock.failed(now, l.User, source)
+		s.log.Warn("login failed", "user", l.User, "client", l.Remote, "method", l.Method.String(), "reason", g.Reason)
+		x.reason = "login failed: " + g.Reason
+	}
+	x.link.Authenticated(now, seq, g.Result, &x.pout)
 }
 
 // network goes on after a login: the limits of the user, the address.
@@ -501,6 +518,8 @@ func (x *session) finish(now time.Time, reason string) {
 		x.account(now, Stop)
 	}
 	x.over = true
+	s.tally.ended++
+	s.tally.traffic.add(&x.count)
 	x.flow.Store(nil)
 	if x.assign != nil {
 		x.assign.Release(now, !x.byChoice(), &x.dout)

@@ -34,6 +34,25 @@ var (
 	ErrHub      = errors.New("the user belongs to another hub")
 )
 
+// Errors of a change of the database.
+var (
+	ErrTaken = errors.New("taken")       // the name, the address or the MAC is another user's
+	ErrWrite = errors.New("not written") // the file could not be written; nothing was changed
+)
+
+// changeError is an error with one of the above behind it.
+type changeError struct {
+	text string
+	is   error
+}
+
+func (e *changeError) Error() string { return e.text }
+func (e *changeError) Unwrap() error { return e.is }
+
+func taken(format string, args ...any) error {
+	return &changeError{fmt.Sprintf(format, args...), ErrTaken}
+}
+
 // NTHash is what is kept of a password. It prints as "(secret)".
 type NTHash [16]byte
 
@@ -145,7 +164,7 @@ func (db *DB) Add(now time.Time, u User, password string) error {
 	defer db.mu.Unlock()
 	i, ok := db.find(u.Name)
 	if ok {
-		return fmt.Errorf("user %q is there already; vhub user passwd changes the password", u.Name)
+		return taken("user %q is there already; vhub user passwd changes the password", u.Name)
 	}
 	u.NTHash, u.Created, u.Changed = h, now.UTC(), now.UTC()
 	if err := db.clash(&u, -1); err != nil {
@@ -219,10 +238,10 @@ func (db *DB) clash(u *User, self int) error {
 			continue
 		}
 		if u.Address.IsValid() && x.Address == u.Address {
-			return fmt.Errorf("user %q: the address %s is user %q's", u.Name, u.Address, x.Name)
+			return taken("user %q: the address %s is user %q's", u.Name, u.Address, x.Name)
 		}
 		if !u.MAC.IsZero() && x.MAC == u.MAC {
-			return fmt.Errorf("user %q: the MAC %s is user %q's", u.Name, u.MAC, x.Name)
+			return taken("user %q: the MAC %s is user %q's", u.Name, u.MAC, x.Name)
 		}
 	}
 	return nil
@@ -238,6 +257,8 @@ func checkUser(u *User) error {
 		return fmt.Errorf("user %q: %s is no IPv4 address for a station", u.Name, u.Address)
 	case !u.MAC.IsZero() && u.MAC.IsGroup():
 		return fmt.Errorf("user %q: %s is a group address", u.Name, u.MAC)
+	case len(u.Note) > 1000 || !utf8.ValidString(u.Note) || strings.ContainsFunc(u.Note, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return fmt.Errorf("user %q: the note is longer than 1000 bytes, or not one line of text", u.Name)
 	case u.MaxSessions < 0:
 		return fmt.Errorf("user %q: the session limit %d is below 0", u.Name, u.MaxSessions)
 	}
@@ -254,16 +275,20 @@ func hashOf(password string) (NTHash, error) {
 	return NTHash(ppp.NTHash(password)), nil
 }
 
+func notWritten(err error) error {
+	return &changeError{fmt.Sprintf("users: %v; nothing was changed", err), ErrWrite}
+}
+
 // write replaces the file: temporary file, fsync, rename, fsync of the folder.
 func (db *DB) write(list []User) error {
 	b, err := json.MarshalIndent(file{1, list}, "", "  ")
 	if err != nil {
-		return fmt.Errorf("users: %w", err)
+		return notWritten(err)
 	}
 	dir := filepath.Dir(db.path)
 	tmp, err := os.CreateTemp(dir, ".users-*") // mode 0600
 	if err != nil {
-		return fmt.Errorf("users: %w", err)
+		return notWritten(err)
 	}
 	defer os.Remove(tmp.Name()) // nothing once it is renamed
 	_, err = tmp.Write(append(b, '\n'))
@@ -277,7 +302,7 @@ func (db *DB) write(list []User) error {
 		err = os.Rename(tmp.Name(), db.path)
 	}
 	if err != nil {
-		return fmt.Errorf("users: %w; nothing was changed", err)
+		return notWritten(err)
 	}
 	db.list = list
 	d, err := os.Open(dir)

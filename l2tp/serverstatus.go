@@ -1,0 +1,74 @@
+package l2tp
+
+import "time"
+
+// ServerStatus is a server at one look, for "port show".
+type ServerStatus struct {
+	Sessions   int    `json:"sessions"`   // up
+	Connecting int    `json:"connecting"` // not up yet
+	Peers      int    `json:"peers"`      // clients with an IPsec session, or at a UDP port where IPsec is not asked for
+	Logins     uint64 `json:"logins"`     // that were good
+	Failures   uint64 `json:"login_failures"`
+	Locked     uint64 `json:"login_locked"` // refused unseen, after too many failures
+	Full       uint64 `json:"refused_full"` // calls beyond the limit of sessions
+	Ended      uint64 `json:"ended"`        // sessions that are over
+	InPackets  uint64 `json:"in_packets"`   // IP packets from clients, of all sessions that were
+	InBytes    uint64 `json:"in_bytes"`
+	OutPackets uint64 `json:"out_packets"`
+	OutBytes   uint64 `json:"out_bytes"`
+	// Drops are packets that went no further, by reason.
+	Drops map[string]uint64 `json:"drops"`
+}
+
+// tally is what the loop counts.
+type tally struct {
+	logins, failures, locked, full, ended uint64
+	traffic                               traffic // of sessions that are over
+}
+
+// traffic is a sum of session counters.
+type traffic struct{ inPackets, inBytes, outPackets, outBytes uint64 }
+
+func (t *traffic) add(c *sessionCounters) {
+	t.inPackets += c.inPackets.Load()
+	t.inBytes += c.inBytes.Load()
+	t.outPackets += c.outPackets.Load()
+	t.outBytes += c.outBytes.Load()
+}
+
+// Status is the server now; of one that has ended only the drops are left.
+func (s *Server) Status() ServerStatus {
+	var st ServerStatus
+	s.wait(func(time.Time) {
+		sum := s.tally.traffic
+		for _, x := range s.sessions {
+			sum.add(&x.count)
+			if x.upAt.IsZero() {
+				st.Connecting++
+			} else {
+				st.Sessions++
+			}
+		}
+		st.Peers = len(s.peers)
+		st.Logins, st.Failures, st.Locked, st.Full, st.Ended = s.tally.logins, s.tally.failures, s.tally.locked, s.tally.full, s.tally.ended
+		st.InPackets, st.InBytes, st.OutPackets, st.OutBytes = sum.inPackets, sum.inBytes, sum.outPackets, sum.outBytes
+	})
+	st.Drops = s.Counters.byReason()
+	return st
+}
+
+// byReason are the counters that are not 0, by the names that "port show" has
+// words for.
+func (c *ServerCounters) byReason() map[string]uint64 {
+	m := map[string]uint64{}
+	for name, n := range map[string]uint64{
+		"l2tp-header": c.BadHeader.Load(), "l2tp-session": c.NoSession.Load(), "ppp-header": c.BadPPP.Load(), "ppp-closed": c.NotOpen.Load(),
+		"client-source": c.BadSource.Load(), "client-packet": c.BadIP.Load(), "not-for-client": c.NotOurs.Load(), "client-mtu": c.TooBig.Load(),
+		"carrier-full": c.Refused.Load(), "control-full": c.Overloaded.Load(),
+	} {
+		if n > 0 {
+			m[name] = n
+		}
+	}
+	return m
+}
