@@ -24,6 +24,8 @@ func (r *reader) checkPort(p *Port, given map[string]Pos) {
 		}
 	case p.EtherIP != nil:
 		r.checkEtherIP(p, given, where)
+	case p.L2TP != nil:
+		r.checkL2TP(p, given, where)
 	}
 }
 
@@ -80,6 +82,11 @@ func (r *reader) checkIPsec(p *Port, s *IPsec, peer string, where func(string) P
 	if s.Role == "initiator" && peer == "" {
 		r.errorf(where("role"), "role = \"initiator\" needs peer, the address to begin with")
 	}
+	r.checkNegotiation(s, where)
+}
+
+// checkNegotiation checks what peers and road warriors have in common.
+func (r *reader) checkNegotiation(s *IPsec, where func(string) Pos) {
 	if s.DPDInterval > 0 && s.DPDTimeout <= s.DPDInterval {
 		r.errorf(where("dpd_timeout"), "dpd_timeout %s must be longer than dpd_interval %s", durationText(s.DPDTimeout), durationText(s.DPDInterval))
 	}
@@ -129,6 +136,9 @@ func (r *reader) check(c *Config) {
 				r.claim(ifaces, p.NIC.Interface, claim{fmt.Sprintf("the interface %q", p.NIC.Interface), by, p.Pos})
 			case p.EtherIP != nil:
 				r.claimPeer(peers, p, by)
+			case p.L2TP != nil:
+				r.resolveRadius(c, p)
+				r.claimClients(peers, p, by)
 			}
 		}
 	}

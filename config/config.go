@@ -4,7 +4,7 @@
 //
 //	file ── Parse ──> Config ── Diff ──> what the daemon must touch
 //	  ^                  ^
-//	  └── Store ── Edit ─┘     AddPort, SetPort, RemovePort, AddHub, SetHub, RemoveHub, SetBlock
+//	  └── Store ── Edit ─┘     AddPort, SetPort, RemovePort, AddHub, ..., AddRadius, ..., SetBlock
 //
 // One table, the schema, says for every key its name, kind of value, default,
 // range and meaning. The parser, the checks, the commands' flags, the help
@@ -31,7 +31,12 @@ type Config struct {
 	File  string `json:"-"`
 	Log   Log    `json:"log"`
 	IPsec Engine `json:"ipsec"`
-	Hubs  []Hub  `json:"hubs"` // in the order of the file
+	// Radius are the groups of RADIUS servers that ports may name, in the order
+	// of the file.
+	Radius []Radius `json:"radius"`
+	Hubs   []Hub    `json:"hubs"` // in the order of the file
+
+	radiusAt map[string]Pos // where the radius blocks stand
 }
 
 // Log says how the daemon logs.
@@ -75,6 +80,7 @@ const (
 	KindTAP     = "tap"
 	KindNIC     = "nic"
 	KindEtherIP = "etherip"
+	KindL2TP    = "l2tp"
 )
 
 // Port is one port of a hub. Exactly one of the pointers is set: that of Kind.
@@ -98,6 +104,7 @@ type Port struct {
 	TAP     *TAP     `json:"tap,omitempty"`
 	NIC     *NIC     `json:"nic,omitempty"`
 	EtherIP *EtherIP `json:"etherip,omitempty"`
+	L2TP    *L2TP    `json:"l2tp,omitempty"`
 }
 
 // StaticMAC is a station pinned to a port: neither aged nor moved.

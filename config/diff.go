@@ -7,20 +7,23 @@ const (
 	ChangeBlock = "block" // a settings block at the top; Name is its name
 	ChangeHub   = "hub"
 	ChangePort  = "port"
+	// ChangeRadius is a radius block. The ports that name one which changed have
+	// a Change of their own, with "radius" among its attributes.
+	ChangeRadius = "radius"
 )
 
 // Change is one difference between two configurations. A hub that is added or
 // removed brings or takes its ports along, each with a Change of its own.
 type Change struct {
-	What       string   `json:"what"` // ChangeBlock, ChangeHub or ChangePort
+	What       string   `json:"what"` // ChangeBlock, ChangeRadius, ChangeHub or ChangePort
 	Op         string   `json:"op"`   // "added", "removed" or "changed"
 	Hub        string   `json:"hub,omitempty"`
-	Name       string   `json:"name"`                 // of the block, hub or port
+	Name       string   `json:"name"`                 // of the block, radius block, hub or port
 	Attributes []string `json:"attributes,omitempty"` // what changed, in the schema's order
 }
 
 // Diff says what turns old into new: first what is removed, ports before their
-// hubs, then blocks and hubs, then ports, in the order of the new file. A port
+// hubs, then blocks, radius blocks and hubs, then ports, in the order of the new file. A port
 // that changes its kind is removed and added. The order of ports and hubs, and
 // comments, are no difference. A nil configuration has nothing.
 func Diff(old, new *Config) []Change {
@@ -39,6 +42,7 @@ func Diff(old, new *Config) []Change {
 			l = append(l, Change{What: ChangeBlock, Op: "changed", Name: b.name, Attributes: c})
 		}
 	}
+	l = append(l, diffRadius(old, new)...)
 	for i := range new.Hubs {
 		h := &new.Hubs[i]
 		before := old.Hub(h.Name)
@@ -53,7 +57,7 @@ func Diff(old, new *Config) []Change {
 			was := before.Port(p.Name)
 			if was == nil || was.Kind != p.Kind {
 				l = append(l, Change{What: ChangePort, Op: "added", Hub: h.Name, Name: p.Name})
-			} else if c := changed(PortAttributes(p.Kind), was, p); c != nil {
+			} else if c := portChanged(was, p); c != nil {
 				l = append(l, Change{What: ChangePort, Op: "changed", Hub: h.Name, Name: p.Name, Attributes: c})
 			}
 		}
@@ -76,6 +80,40 @@ func removed(old, new *Hub) []Change {
 	}
 	if new == nil {
 		l = append(l, Change{What: ChangeHub, Op: "removed", Name: old.Name})
+	}
+	return l
+}
+
+// diffRadius lists what became of the radius blocks, those removed first.
+func diffRadius(old, new *Config) []Change {
+	var l []Change
+	for i := range old.Radius {
+		if new.RadiusNamed(old.Radius[i].Name) == nil {
+			l = append(l, Change{What: ChangeRadius, Op: "removed", Name: old.Radius[i].Name})
+		}
+	}
+	for i := range new.Radius {
+		now := &new.Radius[i]
+		was := old.RadiusNamed(now.Name)
+		if was == nil {
+			l = append(l, Change{What: ChangeRadius, Op: "added", Name: now.Name})
+		} else if c := changed(radiusTable, was, now); c != nil {
+			l = append(l, Change{What: ChangeRadius, Op: "changed", Name: now.Name, Attributes: c})
+		}
+	}
+	return l
+}
+
+// portChanged lists the attributes that differ between two ports of one kind;
+// servers behind the same name that are not the same count as "radius".
+func portChanged(was, p *Port) []string {
+	l := changed(PortAttributes(p.Kind), was, p)
+	if p.L2TP == nil || slices.Contains(l, "radius") {
+		return l
+	}
+	a, b := was.L2TP.Servers, p.L2TP.Servers
+	if a != nil && b != nil && changed(radiusTable, a, b) != nil {
+		l = append(l, "radius")
 	}
 	return l
 }
@@ -138,3 +176,6 @@ func values(attrs []*Attribute, target, blank any, all bool) Values {
 	}
 	return v
 }
+
+// RadiusValues returns the attributes of a radius block as text, like PortValues.
+func RadiusValues(r *Radius, all bool) Values { return values(radiusTable, r, newRadius(r.Name), all) }

@@ -108,6 +108,7 @@ func TestSchemaIsWhole(t *testing.T) {
 		}
 	}
 	check("hub", HubAttributes())
+	check("radius", RadiusAttributes())
 	// Defaults are written as values are shown, else Diff and PortValues see
 	// differences that are none.
 	for _, k := range Kinds() {

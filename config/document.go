@@ -44,14 +44,26 @@ func literalSource(v cty.Value) string {
 	return string(hclwrite.TokensForValue(v).Bytes())
 }
 
-func (d *document) hubNames() []string {
+func (d *document) hubNames() []string { return d.labels("hub") }
+
+// labels returns the names of the blocks of a type at the top of the file.
+func (d *document) labels(typ string) []string {
 	var l []string
 	for _, b := range d.body.Blocks {
-		if b.Type == "hub" {
+		if b.Type == typ {
 			l = append(l, b.Labels[0])
 		}
 	}
 	return l
+}
+
+func (d *document) radius(name string) (*hclsyntax.Block, error) {
+	for _, b := range d.body.Blocks {
+		if b.Type == "radius" && b.Labels[0] == name {
+			return b, nil
+		}
+	}
+	return nil, fmt.Errorf("there is no radius %q%s", name, didYouMean(name, d.labels("radius")))
 }
 
 func (d *document) hub(name string) (*hclsyntax.Block, error) {

@@ -181,6 +181,58 @@ func SetBlock(name string, set Values, unset []string) Edit {
 	}
 }
 
+// AddRadius adds a radius block at the end of the file.
+func AddRadius(name string, set Values) Edit {
+	return func(file string, src []byte) ([]byte, error) {
+		d, err := open(file, src)
+		if err != nil {
+			return nil, err
+		}
+		if err := checkName(name); err != nil {
+			return nil, fmt.Errorf("radius %v", err)
+		}
+		if slices.Contains(d.labels("radius"), name) {
+			return nil, fmt.Errorf("there is a radius %q already", name)
+		}
+		lines, err := newLines(radiusTable, newRadius(name), fmt.Sprintf("radius %q", name), set)
+		if err != nil {
+			return nil, err
+		}
+		return d.addBlock(nil, fmt.Sprintf("radius %q", name), lines)
+	}
+}
+
+// SetRadius sets and unsets attributes of a radius block.
+func SetRadius(name string, set Values, unset []string) Edit {
+	return func(file string, src []byte) ([]byte, error) {
+		d, err := open(file, src)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := d.radius(name); err != nil {
+			return nil, err
+		}
+		return d.setBlock(func(d *document) *hclsyntax.Block { b, _ := d.radius(name); return b },
+			radiusTable, newRadius(name), fmt.Sprintf("radius %q", name), set, unset)
+	}
+}
+
+// RemoveRadius cuts a radius block out. One that a port names stays: the
+// configuration without it does not parse.
+func RemoveRadius(name string) Edit {
+	return func(file string, src []byte) ([]byte, error) {
+		d, err := open(file, src)
+		if err != nil {
+			return nil, err
+		}
+		b, err := d.radius(name)
+		if err != nil {
+			return nil, err
+		}
+		return d.cutBlock(b)
+	}
+}
+
 // assignment is one line of a block: name = literal.
 type assignment struct{ name, literal string }
 

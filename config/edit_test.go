@@ -86,7 +86,7 @@ func TestEdits(t *testing.T) {
 		{"several hubs", "hub \"a\" {}\nhub \"b\" {}\n", AddPort("", "tap", "x", nil), "!there are several hubs, say which: a, b"},
 		{"no hub", "", AddPort("", "tap", "x", nil), "!there is no hub; add one first: vhub hub add default"},
 		{"no such port", defaultSource, SetPort("", "lam", nil, nil), `!hub "default" has no port "lam"; did you mean "lan"?`},
-		{"no such kind", defaultSource, AddPort("", "tab", "x", nil), `!unknown kind of port "tab": there are tap, nic, etherip; did you mean "tap"?`},
+		{"no such kind", defaultSource, AddPort("", "tab", "x", nil), `!unknown kind of port "tab": there are tap, nic, etherip, l2tp; did you mean "tap"?`},
 		{"no such key", defaultSource, SetPort("", "lan", Values{"bridg": "br0"}, nil), `!unknown key "bridg" in port "lan" (kind tap); did you mean "bridge"?`},
 		{"no such key to unset", defaultSource, SetPort("", "lan", nil, []string{"bridg"}), `!unknown key "bridg" in port "lan" (kind tap); did you mean "bridge"?`},
 		{"a bad value", defaultSource, SetPort("", "lan", Values{"mtu": "x"}, nil), `!mtu: "x" is not a whole number`},
@@ -120,6 +120,9 @@ func modelOf(c *Config) model {
 	for _, b := range Blocks() {
 		m[b] = c.BlockValues(b, false)
 	}
+	for i := range c.Radius {
+		m["radius "+c.Radius[i].Name] = RadiusValues(&c.Radius[i], false)
+	}
 	for i := range c.Hubs {
 		h := &c.Hubs[i]
 		m["hub "+h.Name] = HubValues(h, false)
@@ -152,6 +155,10 @@ var samples = map[string][]string{
 	"local": {"198.51.100.1", "2001:db8::8", ""}, "local_id": {"user:x@y", ""}, "key_file": {"a.psk", "b.psk"}, "ike": {"aes256-sha256-modp2048", ""},
 	"esp": {"aes128gcm16,aes256-sha1", ""}, "uplinks": {"wan0,wan1", ""}, "listen": {"203.0.113.9", ""},
 	"esp_bytes": {"0", "4GiB", "1500000"},
+	"pool":      {"172.16.0.1-172.16.0.9", "172.16.0.0/28,172.16.0.99", ""}, "subnet": {"172.16.0.0/24", ""}, "router": {"172.16.0.254", ""},
+	"dns": {"192.0.2.53,192.0.2.54", ""}, "routes": {"10.0.0.0/8 via 172.16.0.254,172.16.0.0/24", ""}, "order": {"static", "static,pool", ""},
+	"methods": {"mschapv2,pap", "chap-md5", ""}, "radius": {"corp", "lab", ""}, "tunnel_secret_file": {"t", ""},
+	"servers": {"192.0.2.1", "192.0.2.2:99,radius.example"}, "secret_file": {"s"}, "nas_identifier": {"me", ""},
 }
 
 func drawValue(t *rapid.T, a *Attribute) string {
@@ -289,6 +296,25 @@ func TestEditProperties(t *testing.T) {
 	})
 }
 
+func drawRadiusEdit(t *rapid.T, m model) Edit {
+	name := rapid.SampledFrom([]string{"corp", "lab"}).Draw(t, "radius")
+	key := "radius " + name
+	blank := func() any { return newRadius(name) }
+	if _, ok := m[key]; !ok {
+		set := drawValues(t, radiusTable)
+		m.change(key, radiusTable, blank, set, nil)
+		return AddRadius(name, set)
+	}
+	if rapid.Bool().Draw(t, "remove") {
+		delete(m, key)
+		return RemoveRadius(name)
+	}
+	set := drawValues(t, radiusTable)
+	unset := drawUnset(t, radiusTable, set)
+	m.change(key, radiusTable, blank, set, unset)
+	return SetRadius(name, set, unset)
+}
+
 func drawEdit(t *rapid.T, m model) Edit {
 	hub := rapid.SampledFrom([]string{"a", "b"}).Draw(t, "hub")
 	name := rapid.SampledFrom([]string{"x", "y", "z"}).Draw(t, "port")
@@ -301,7 +327,7 @@ func drawEdit(t *rapid.T, m model) Edit {
 		}
 		return ""
 	}
-	switch rapid.IntRange(0, 7).Draw(t, "what") {
+	switch rapid.IntRange(0, 8).Draw(t, "what") {
 	case 0, 1, 2:
 		kind := rapid.SampledFrom(Kinds()).Draw(t, "kind")
 		attrs := PortAttributes(kind)
@@ -312,6 +338,9 @@ func drawEdit(t *rapid.T, m model) Edit {
 			} else {
 				set["key_file"], set["plain"], set["legacy"] = "a.psk", "false", "true"
 			}
+		}
+		if kind == KindL2TP {
+			set["key_file"], set["legacy"], set["aggressive"], set["insecure_l2tp"] = hub+name+".psk", "true", "true", "false"
 		}
 		m.change(key(kind), attrs, func() any { return newPort(kind, name) }, set, nil)
 		if set["plain"] == "true" {
@@ -325,7 +354,9 @@ func drawEdit(t *rapid.T, m model) Edit {
 		if kind == "" || m[key(kind)]["plain"] == "true" {
 			return SetPort(hub, "not there", nil, nil)
 		}
-		attrs := slices.DeleteFunc(slices.Clone(PortAttributes(kind)), func(a *Attribute) bool { return a.Name == "plain" || a.Name == "interface" })
+		attrs := slices.DeleteFunc(slices.Clone(PortAttributes(kind)), func(a *Attribute) bool {
+			return a.Name == "plain" || a.Name == "interface" || a.Name == "insecure_l2tp"
+		})
 		set := drawValues(t, attrs)
 		unset := drawUnset(t, attrs, set)
 		m.change(key(kind), PortAttributes(kind), func() any { return newPort(kind, name) }, set, unset)
@@ -335,6 +366,8 @@ func drawEdit(t *rapid.T, m model) Edit {
 			delete(m, key(kind))
 		}
 		return RemovePort(hub, name)
+	case 7:
+		return drawRadiusEdit(t, m)
 	case 6:
 		set := drawValues(t, hubTable)
 		if _, ok := m["hub "+hub]; !ok {

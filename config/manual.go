@@ -35,6 +35,9 @@ func Manual() []byte {
 		m.text(b.name + " { ... } stands at the top of the file: " + b.doc + ".")
 		m.keys(b.attrs)
 	}
+	m.section("BLOCK RADIUS")
+	m.text("radius \"NAME\" { ... } stands at the top of the file: " + radiusDoc + ". A server is asked with Message-Authenticator, and its answers without one are dropped.")
+	m.keys(radiusTable)
 	m.section("FILES")
 	m.text("The last 50 revisions of the file are kept in the folder revisions of the state folder; see vhub config history and vhub config rollback.")
 	m.section("SEE ALSO")
@@ -54,6 +57,10 @@ const exampleFile = `hub "default" {
   port "etherip" "ix" {
     peer_id  = "keyid:ix2015"
     key_file = "ix.psk"
+  }
+  port "l2tp" "road" {
+    key_file = "road.psk"
+    pool     = "172.16.0.200-172.16.0.230"
   }
 }
 `

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -106,7 +107,7 @@ func (r *reader) diagnostic(d *hcl.Diagnostic) {
 
 func (r *reader) config(body *hclsyntax.Body) *Config {
 	c := newConfig()
-	allowed := append([]string{"hub"}, Blocks()...)
+	allowed := append([]string{"hub", "radius"}, Blocks()...)
 	for _, a := range inOrder(body.Attributes) {
 		hint := didYouMean(a.Name, allowed)
 		if slices.Contains(allowed, a.Name) {
@@ -119,6 +120,10 @@ func (r *reader) config(body *hclsyntax.Body) *Config {
 		pos := r.at(b.TypeRange)
 		if b.Type == "hub" {
 			r.hub(c, b)
+			continue
+		}
+		if b.Type == "radius" {
+			r.radius(c, b)
 			continue
 		}
 		attrs := BlockAttributes(b.Type)
@@ -232,7 +237,11 @@ func (r *reader) attributes(body *hclsyntax.Body, attrs []*Attribute, target any
 	}
 	for _, a := range attrs {
 		if _, ok := given[a.Name]; a.Need && !ok {
-			r.errorf(r.at(body.SrcRange), "%s needs %s, like %s = %q", where, a.Name, a.Name, a.Example)
+			like := strconv.Quote(a.Example)
+			if a.List {
+				like = "[\"" + strings.ReplaceAll(a.Example, ",", "\", \"") + "\"]"
+			}
+			r.errorf(r.at(body.SrcRange), "%s needs %s, like %s = %s", where, a.Name, a.Name, like)
 		}
 	}
 	return given

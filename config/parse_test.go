@@ -44,7 +44,7 @@ func mustParse(t testing.TB, src string) *Config {
 func TestParseDesign(t *testing.T) {
 	c := mustParse(t, exampleFile)
 	h := c.Hub("default")
-	if len(c.Hubs) != 1 || h == nil || len(h.Ports) != 3 {
+	if len(c.Hubs) != 1 || h == nil || len(h.Ports) != 4 {
 		t.Fatalf("got %d hubs, %+v", len(c.Hubs), h)
 	}
 	if h.ARP != "assist" || h.MACLimit != 65536 || h.MACAge != 5*time.Minute || h.EchoWindow != 500*time.Millisecond {
@@ -60,6 +60,9 @@ func TestParseDesign(t *testing.T) {
 	s := ix.EtherIP.IPsec
 	if s == nil || s.PeerID != (Identity{IDKeyID, "ix2015"}) || s.KeyFile != "ix.psk" || s.Role != "either" || s.ESPLifetime != time.Hour || s.Replay != 4096 {
 		t.Errorf("ix: %+v", s)
+	}
+	if road := h.Port("road"); road.L2TP == nil || road.L2TP.Pool[0].String() != "172.16.0.200-172.16.0.230" || road.L2TP.UseDHCP() || road.L2TP.IPsec.KeyFile != "road.psk" {
+		t.Errorf("road: %+v", road.L2TP)
 	}
 	if office.Pos != (Pos{"vhub.hcl", 6}) {
 		t.Errorf("office stands at %v", office.Pos)

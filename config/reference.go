@@ -19,6 +19,9 @@ func Reference() []byte {
 		referenceKeys(&b, blk.attrs, blk.of(newConfig()), nil)
 		b.WriteString("}\n")
 	}
+	fmt.Fprintf(&b, "\n# %s\nradius %q {\n", radiusDoc, "corp")
+	referenceKeys(&b, radiusTable, newRadius("corp"), nil)
+	b.WriteString("}\n")
 	b.WriteString("\n# a virtual hub: one Ethernet segment\nhub \"default\" {\n")
 	referenceKeys(&b, hubTable, newHub("default"), nil)
 	for _, k := range portKinds {
@@ -33,6 +36,7 @@ func Reference() []byte {
 // referenceValues is what a kind of port needs that has no default.
 var referenceValues = map[string]Values{
 	KindEtherIP: {"peer_id": "keyid:ix2015", "key_file": "ix.psk"},
+	KindL2TP:    {"key_file": "road.psk", "pool": "172.16.0.200-172.16.0.230"},
 }
 
 func referenceKeys(b *strings.Builder, attrs []*Attribute, blank any, set Values) {

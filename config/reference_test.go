@@ -34,6 +34,16 @@ func TestReference(t *testing.T) {
 		keysOf(b, BlockAttributes(b), string(src), c.BlockValues(b, true), nil)
 	}
 	keysOf("hub", HubAttributes(), string(src), HubValues(&c.Hubs[0], true), nil)
+	_, text, _ := strings.Cut(string(src), "\nradius \"corp\"")
+	text, _, _ = strings.Cut(text, "\n}\n")
+	keysOf("radius", RadiusAttributes(), text, RadiusValues(c.RadiusNamed("corp"), true), nil)
+	for _, a := range RadiusAttributes() {
+		if a.Default == "" {
+			if _, _, err := Apply("reference.hcl", src, SetRadius("corp", Values{a.Name: a.Example}, nil)); err != nil {
+				t.Errorf("radius: the example of %s: %v", a.Name, err)
+			}
+		}
+	}
 	for i, k := range Kinds() {
 		_, text, _ := strings.Cut(string(src), "port \""+k+"\"")
 		text, _, _ = strings.Cut(text, "\n  }\n")
@@ -41,12 +51,21 @@ func TestReference(t *testing.T) {
 		// What stands as a comment is good when it is taken out of it.
 		for _, a := range PortAttributes(k) {
 			if a.Default == "" {
-				if _, _, err := Apply("reference.hcl", src, SetPort("", "my-"+k, Values{a.Name: a.Example}, nil)); err != nil {
+				if _, _, err := Apply("reference.hcl", src, SetPort("", "my-"+k, exampleOf(k, a), nil)); err != nil {
 					t.Errorf("port %s: the example of %s: %v", k, a.Name, err)
 				}
 			}
 		}
 	}
+}
+
+// exampleOf is an example with what it needs beside it.
+func exampleOf(kind string, a *Attribute) Values {
+	v := Values{a.Name: a.Example}
+	if kind == KindL2TP && a.Name == "peer_id" {
+		v["aggressive"] = "true"
+	}
+	return v
 }
 
 func trimmed(text string) []string {
@@ -60,7 +79,7 @@ func trimmed(text string) []string {
 func TestManual(t *testing.T) {
 	page := string(Manual())
 	mustParse(t, exampleFile)
-	for _, attrs := range [][]*Attribute{HubAttributes(), PortAttributes(KindTAP), PortAttributes(KindNIC), PortAttributes(KindEtherIP), BlockAttributes("log"), BlockAttributes("ipsec")} {
+	for _, attrs := range [][]*Attribute{HubAttributes(), PortAttributes(KindTAP), PortAttributes(KindNIC), PortAttributes(KindEtherIP), PortAttributes(KindL2TP), RadiusAttributes(), BlockAttributes("log"), BlockAttributes("ipsec")} {
 		for _, a := range attrs {
 			if !strings.Contains(page, ".B "+a.Name+"\n") {
 				t.Errorf("the page has no %s", a.Name)

@@ -21,7 +21,7 @@ type Attribute struct {
 	Need    bool   // must be given
 
 	// The rest follows from the field that holds the value.
-	Type  string // string, bool, number, size, duration, address, prefix, mac, station or identity
+	Type  string // string, bool, number, size, duration, address, prefix, range, route, mac, station or identity
 	Range string // "1..1048576", "relay|assist|proxy"; "" where anything of the type is good
 	List  bool   // a list in the file; comma-separated in Values
 	Bool  bool   // a command flag that needs no value
@@ -30,6 +30,7 @@ type Attribute struct {
 	min, max int64                // numbers and sizes as they are, durations in nanoseconds; none when both are 0
 	zero     bool                 // 0 is good too: off, or automatic
 	enum     []string
+	single   bool                    // of a list: one text may stand for a list of one
 	check    func(text string) error // of a text, or of each text of a list
 }
 
@@ -66,6 +67,8 @@ func typeName(ptr any) (name string, list bool) {
 		return "duration", false
 	case *netip.Addr:
 		return "address", false
+	case *netip.Prefix:
+		return "prefix", false
 	case *eth.Addr:
 		return "mac", false
 	case *Identity:
@@ -78,6 +81,10 @@ func typeName(ptr any) (name string, list bool) {
 		return "prefix", true
 	case *[]StaticMAC:
 		return "station", true
+	case *[]AddrRange:
+		return "range", true
+	case *[]Route:
+		return "route", true
 	}
 	panic(fmt.Sprintf("config: the schema has no type for %T", ptr))
 }
@@ -118,6 +125,7 @@ var portKinds = []struct {
 	{KindTAP, "joins the hub to this host by a TAP device, alone or in a Linux bridge", portTable(KindTAP, tapAttributes)},
 	{KindNIC, "joins the hub to a physical interface by AF_PACKET; a tap in a bridge with the interface is the better way where it can be had", portTable(KindNIC, nicAttributes)},
 	{KindEtherIP, "joins the hub to a peer by EtherIP (RFC 3378), in IPsec or plain", portTable(KindEtherIP, append(etherIPAttributes(), ipsecAttributes(func(p *Port) *IPsec { return p.EtherIP.IPsec })...))},
+	{KindL2TP, "lets road warriors in by L2TP in IPsec (RFC 3193); each of them is a host of the segment", portTable(KindL2TP, append(l2tpAttributes(), l2tpIPsecAttributes()...))},
 }
 
 func portTable(kind string, own []*Attribute) []*Attribute {
@@ -226,6 +234,8 @@ func blankPort(kind string) *Port {
 		p.NIC = &NIC{}
 	case KindEtherIP:
 		p.EtherIP = &EtherIP{IPsec: &IPsec{}}
+	case KindL2TP:
+		p.L2TP = &L2TP{IPsec: &IPsec{}}
 	}
 	return p
 }
@@ -238,6 +248,9 @@ func newPort(kind, name string) *Port {
 	if p.TAP != nil {
 		p.TAP.Interface = "vh-" + name
 	}
+	if p.L2TP != nil { // what a client's peer has no key for
+		p.L2TP.IPsec.Role, p.L2TP.IPsec.Mode, p.L2TP.IPsec.PFS = "responder", "auto", "none"
+	}
 	return p
 }
 
@@ -248,7 +261,7 @@ func newHub(name string) *Hub {
 }
 
 func newConfig() *Config {
-	c := &Config{Hubs: []Hub{}}
+	c := &Config{Radius: []Radius{}, Hubs: []Hub{}, radiusAt: map[string]Pos{}}
 	for _, b := range blocks {
 		setDefaults(b.attrs, b.of(c))
 	}

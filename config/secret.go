@@ -83,9 +83,14 @@ func checkSecretFile(path string, st fs.FileInfo) error {
 }
 
 // CheckSecrets reads every secret file that a configuration names; the error is
-// Errors, each at the port that names the file.
+// Errors, each at the port or radius block that names the file.
 func CheckSecrets(c *Config) error {
 	var errs Errors
+	for _, q := range c.Radius {
+		if _, err := ReadSecret(c.Path(q.SecretFile)); err != nil {
+			errs = append(errs, &Error{Pos: c.radiusAt[q.Name], Message: fmt.Sprintf("radius %q: %v", q.Name, err)})
+		}
+	}
 	for i := range c.Hubs {
 		for j := range c.Hubs[i].Ports {
 			p := &c.Hubs[i].Ports[j]
@@ -106,5 +111,14 @@ func (p *Port) secretFiles() []string {
 	if p.EtherIP != nil && p.EtherIP.IPsec != nil {
 		return []string{p.EtherIP.IPsec.KeyFile}
 	}
-	return nil
+	var l []string
+	if p.L2TP != nil {
+		if p.L2TP.IPsec != nil {
+			l = append(l, p.L2TP.IPsec.KeyFile)
+		}
+		if p.L2TP.TunnelSecretFile != "" {
+			l = append(l, p.L2TP.TunnelSecretFile)
+		}
+	}
+	return l
 }

@@ -52,6 +52,10 @@ func (a *Attribute) setList(ptr any, items []string) error {
 		return each(p, items, parsePrefix)
 	case *[]StaticMAC:
 		return each(p, items, parseStation)
+	case *[]AddrRange:
+		return each(p, items, parseRange)
+	case *[]Route:
+		return each(p, items, parseRoute)
 	}
 	panic("config: not a list: " + a.Name)
 }
@@ -116,6 +120,8 @@ func (a *Attribute) setOne(ptr any, s string) (err error) {
 		*p = d
 	case *netip.Addr:
 		*p, err = optional(s, parseAddr)
+	case *netip.Prefix:
+		*p, err = optional(s, parseSubnet)
 	case *eth.Addr:
 		*p, err = optional(s, parseStationMAC)
 	case *Identity:
@@ -172,6 +178,11 @@ func (a *Attribute) text(ptr any) string {
 			return ""
 		}
 		return p.String()
+	case *netip.Prefix:
+		if !p.IsValid() {
+			return ""
+		}
+		return p.String()
 	case *eth.Addr:
 		if p.IsZero() {
 			return ""
@@ -200,6 +211,14 @@ func listText(ptr any) []string {
 		for _, v := range *p {
 			l = append(l, v.String())
 		}
+	case *[]AddrRange:
+		for _, v := range *p {
+			l = append(l, v.String())
+		}
+	case *[]Route:
+		for _, v := range *p {
+			l = append(l, v.String())
+		}
 	}
 	return l
 }
@@ -210,6 +229,9 @@ func (a *Attribute) literal(ptr any) cty.Value {
 		var l []cty.Value
 		for _, s := range listText(ptr) {
 			l = append(l, cty.StringVal(s))
+		}
+		if a.single && len(l) == 1 {
+			return l[0]
 		}
 		return cty.TupleVal(l)
 	}
@@ -247,6 +269,9 @@ func (a *Attribute) setLiteral(ptr any, v cty.Value) error {
 }
 
 func (a *Attribute) setLiteralList(ptr any, v cty.Value) error {
+	if text, kind := literalText(v); a.single && kind == "string" {
+		return a.setList(ptr, []string{text})
+	}
 	if v.IsNull() || !v.IsKnown() || !(v.Type().IsTupleType() || v.Type().IsListType()) {
 		return fmt.Errorf("want a list of texts in quotes, like [\"a\", \"b\"]")
 	}
