@@ -18,30 +18,36 @@ import (
 )
 
 // nsNetwork is the real network of a namespace, seen from this process: each call
-// runs on a thread that has moved there; sockets stay where they were made.
+// moves its thread there and back; sockets stay where they were made.
 type nsNetwork struct {
 	t  testing.TB
 	ns *netlab.NS
 }
 
+// do runs f in the namespace. The thread must not end in there: the kernel would
+// kill the lab's programs that were started from it (Pdeathsig).
 func (n nsNetwork) do(f func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		file, err := os.Open(n.ns.Path())
-		if err != nil {
-			n.t.Error(err)
-			return
-		}
-		defer file.Close()
-		if err := unix.Setns(int(file.Fd()), unix.CLONE_NEWNET); err != nil {
-			n.t.Error(err)
-			return
-		}
-		f()
-	}()
-	<-done
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	home, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		n.t.Error(err)
+		return
+	}
+	defer home.Close()
+	there, err := os.Open(n.ns.Path())
+	if err != nil {
+		return // the lab is being taken down
+	}
+	defer there.Close()
+	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
+		n.t.Error(err)
+		return
+	}
+	f()
+	if err := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); err != nil {
+		panic(err) // nothing else may run on this thread
+	}
 }
 
 func (n nsNetwork) Listen(kind Kind, local netip.AddrPort, readers int, noOffload bool) (s []Socket, err error) {
@@ -224,8 +230,13 @@ func TestSeveralReaders(t *testing.T) {
 	hub := startNode(t, "hub", nsNetwork{t, hubNS}, func(c *Config) { c.Readers = 4 })
 	var nodes []*node
 	var ends, tunnels []*Tunnel
-	hubNS.Must("ip", "link", "add", "ipbr", "type", "bridge")
+	// The bridge's address is fixed: it would be that of its "lowest" port, change with
+	// the ports that come, and cost packets until ARP has noticed.
+	hubNS.Must("ip", "link", "add", "ipbr", "address", "02:00:00:00:00:01", "type", "bridge")
 	hubNS.Addr("ipbr", "203.0.113.10/24")
+	for i := range 6 {
+		ends = append(ends, hub.add(PeerConfig{Name: fmt.Sprintf("b%d", i), PeerID: id(fmt.Sprintf("keyid:branch%d", i))}))
+	}
 	for i := range 6 {
 		ns := lab.NS(fmt.Sprintf("b%d", i))
 		port := fmt.Sprintf("ipp%d", i)
@@ -233,7 +244,6 @@ func TestSeveralReaders(t *testing.T) {
 		hubNS.Must("ip", "link", "set", port, "master", "ipbr")
 		ns.Addr("ip0", fmt.Sprintf("203.0.113.%d/24", 20+i))
 		who := id(fmt.Sprintf("keyid:branch%d", i))
-		ends = append(ends, hub.add(PeerConfig{Name: fmt.Sprintf("b%d", i), PeerID: who}))
 		n := startNode(t, fmt.Sprintf("b%d", i), nsNetwork{t, ns})
 		cfg := PeerConfig{Name: "hub", Role: Initiator, Addresses: []string{"203.0.113.10"}, LocalID: who}
 		cfg.ForceNATT = true
