@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -152,8 +153,32 @@ func TestStockPeers(t *testing.T) {
 					t.Errorf("kilobyte lifetime %d", c.HardBytes)
 				}
 			}
-			t.Logf("\n%s", strings.Join(x.trace, "\n"))
+			golden(t, em.name, strings.Join(x.trace, "\n")+"\n")
 		})
+	}
+}
+
+// golden compares a trace with the one kept in testdata; IKE_RECORD=1 writes it anew.
+func golden(t *testing.T, name, trace string) {
+	t.Helper()
+	name = strings.Map(func(r rune) rune {
+		if strings.ContainsRune(" ,", r) {
+			return '-'
+		}
+		return r
+	}, strings.ToLower(name))
+	file := "testdata/emulation-" + strings.ReplaceAll(name, "--", "-") + ".txt"
+	if os.Getenv("IKE_RECORD") != "" {
+		if err := os.WriteFile(file, []byte(trace), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if trace != string(want) {
+		t.Errorf("the trace is no longer that of %s:\n%s", file, trace)
 	}
 }
 
