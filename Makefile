@@ -28,7 +28,8 @@ lint: ## gofmt, vet, staticcheck, the rules of the house
 	$(GO) test ./internal/house
 
 demo: build ## the README's three sites in network namespaces, until Ctrl-C (root)
-	VHUB_BIN=$(CURDIR)/bin/vhub $(GO) run ./lab/demo
+	$(GO) build -o bin/demo ./lab/demo
+	VHUB_BIN=$(CURDIR)/bin/vhub bin/demo
 
 bench: build ## ns a frame, allocations, TAP to TAP beside the kernel bridge (root)
 	$(GO) test -run '^$$' -bench . -benchmem ./eth ./hub ./etherip ./bridge
