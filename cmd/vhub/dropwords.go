@@ -22,6 +22,27 @@ var dropWords = map[string]string{
 	"device-refused":  "the kernel refused the frame",
 	"own-host":        "to or from this host's own address, which the kernel hears itself",
 	"socket-full":     "lost in the socket's buffer: vhub did not get the processor in time",
+	// ipsec
+	"replay":    "seen before, or behind the window: doubled or far too late on the way",
+	"auth":      "the integrity check failed: damaged, forged, or of an SA that is gone at the peer",
+	"malformed": "length or trailer of the ESP packet makes no sense",
+	"protocol":  "carries another protocol than EtherIP inside ESP",
+	"inner":     "the inner header makes no sense, or its addresses were not negotiated",
+	"fragment":  "an inner fragment whose rest never came",
+	"no-sa":     "the peer is not there",
+	"seal":      "the SA has no sequence number left",
+	"send":      "the socket's buffer was full, or there is no route to the peer",
+	// l2tp
+	"l2tp-header":    "no L2TP version 2 message",
+	"l2tp-session":   "data for a session that is not here (any more)",
+	"ppp-header":     "no PPP packet",
+	"ppp-closed":     "an IP packet before the client had its address",
+	"client-source":  "from an address that is not the client's",
+	"client-packet":  "no IP packet, or its lengths do not fit",
+	"not-for-client": "flooded frames that are not for the client",
+	"client-mtu":     "larger than the client takes and not to be fragmented; answered by ICMP",
+	"carrier-full":   "what carries the client's packets took no more",
+	"control-full":   "control packets while the control loop was behind",
 	// etherip
 	"no-path":            "nothing carries the port's packets now",
 	"too-big":            "larger than the path, and df is on",
@@ -47,6 +68,7 @@ var dropWords = map[string]string{
 func deviceDrops(device json.RawMessage) []api.Drop {
 	var d struct {
 		Drops    map[string]uint64 `json:"drops"`
+		Tunnel   map[string]uint64 `json:"tunnel_drops"`
 		Counters struct {
 			Drops map[string]uint64 `json:"drops"`
 		} `json:"counters"`
@@ -55,7 +77,7 @@ func deviceDrops(device json.RawMessage) []api.Drop {
 		return nil
 	}
 	var list []api.Drop
-	for _, drops := range []map[string]uint64{d.Drops, d.Counters.Drops} {
+	for _, drops := range []map[string]uint64{d.Drops, d.Tunnel, d.Counters.Drops} {
 		for _, reason := range slices.Sorted(maps.Keys(drops)) {
 			list = append(list, api.Drop{Reason: reason, Text: dropWords[reason], Frames: drops[reason]})
 		}

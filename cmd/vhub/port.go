@@ -20,7 +20,8 @@ var kindExample = map[string]string{
   vhub port add tap host --addresses 192.0.2.1/24,2001:db8::1/64`,
 	config.KindNIC: `  vhub port add nic wire --interface eth1`,
 	config.KindEtherIP: `  vhub port add etherip office --peer 203.0.113.7 --plain
-  vhub port add etherip branch --peer 2001:db8::7 --plain --mss-clamp=false`,
+  vhub port add etherip ix --peer-id keyid:ix2015 --key-file ix.psk
+  vhub port add etherip osaka --peer vpn.example.net --peer-id fqdn:osaka --key-file osaka.psk --uplinks wan0,wan1`,
 }
 
 func (a *app) portCommand() *cobra.Command {
@@ -30,7 +31,7 @@ counters, whatever happens to the device or the peer behind it. Kinds of port:
 
 ` + kindList(),
 		Example: "  vhub port add tap lan --bridge br0\n  vhub port show lan\n  vhub port remove lan"}
-	c.AddCommand(a.portAdd(), a.portList(), a.portShow(), a.portSet(), a.portRemove())
+	c.AddCommand(a.portAdd(), a.portList(), a.portShow(), a.portSet(), a.portRemove(), a.portConfig())
 	return c
 }
 

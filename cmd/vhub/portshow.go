@@ -28,7 +28,7 @@ func writePort(w io.Writer, p api.Port) error {
 		return err
 	}
 	if len(p.Device) > 0 {
-		device, err := text.Facts(p.Device, now, "drops")
+		device, err := text.Facts(p.Device, now, "drops", "tunnel_drops", "paths")
 		if err != nil {
 			return err
 		}
@@ -36,6 +36,9 @@ func writePort(w io.Writer, p api.Port) error {
 		if err := text.Pairs(w, "  ", device); err != nil {
 			return err
 		}
+	}
+	if err := writePaths(w, p.Device, now); err != nil {
+		return err
 	}
 	if err := writeTraffic(w, p.Counters); err != nil {
 		return err

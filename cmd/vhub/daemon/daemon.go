@@ -58,6 +58,7 @@ type Daemon struct {
 	log     *slog.Logger
 	started time.Time
 	open    opener
+	ipsec   *ipsecHost // the one IPsec engine, while a port needs it
 
 	listener *api.Listener
 	store    *config.Store
@@ -74,7 +75,8 @@ type Daemon struct {
 // New takes the socket and reads the configuration. Nothing runs yet, and an
 // error leaves nothing behind.
 func New(opts Options) (*Daemon, error) {
-	d := &Daemon{opts: opts, log: opts.Log.Logger, started: time.Now(), open: openDevice}
+	d := &Daemon{opts: opts, log: opts.Log.Logger, started: time.Now(), ipsec: newIPsecHost(opts.Log.Logger)}
+	d.open = deviceOpener(d.ipsec, d.readKey)
 	if err := os.MkdirAll(opts.StateDir, 0o700); err != nil {
 		return nil, fmt.Errorf("state folder: %w; choose another with --state", err)
 	}
@@ -90,6 +92,11 @@ func New(opts Options) (*Daemon, error) {
 		return nil, err
 	}
 	return d, nil
+}
+
+// readKey reads a key file that the configuration names.
+func (d *Daemon) readKey(name string) (config.Secret, error) {
+	return config.ReadSecret((&config.Config{File: d.opts.ConfigFile}).Path(name))
 }
 
 // groupID is the number of a group of the system.

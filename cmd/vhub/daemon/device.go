@@ -41,17 +41,21 @@ var errRemake = errors.New("the device must be made anew")
 // opener makes the device of a port.
 type opener func(hubName string, cfg *config.Port, log *slog.Logger) (device, error)
 
-// openDevice is the opener of the program: it knows all kinds of port.
-func openDevice(hubName string, cfg *config.Port, log *slog.Logger) (device, error) {
-	switch cfg.Kind {
-	case config.KindTAP:
-		return openTAP(hubName, cfg, log)
-	case config.KindNIC:
-		return openNIC(hubName, cfg, log)
-	case config.KindEtherIP:
-		return openEtherIP(hubName, cfg, log)
+// deviceOpener is the opener of the program: it knows all kinds of port.
+func deviceOpener(host *ipsecHost, keys keyReader) opener {
+	return func(hubName string, cfg *config.Port, log *slog.Logger) (device, error) {
+		switch {
+		case cfg.Kind == config.KindTAP:
+			return openTAP(hubName, cfg, log)
+		case cfg.Kind == config.KindNIC:
+			return openNIC(hubName, cfg, log)
+		case cfg.Kind == config.KindEtherIP && cfg.EtherIP.Plain:
+			return openPlain(hubName, cfg, log)
+		case cfg.Kind == config.KindEtherIP:
+			return openTunnel(hubName, cfg, host, keys, log)
+		}
+		return nil, fmt.Errorf("%s: this vhub has no ports of kind %s", describe(cfg), cfg.Kind)
 	}
-	return nil, fmt.Errorf("%s: this vhub has no ports of kind %s", describe(cfg), cfg.Kind)
 }
 
 // detailOf is a status as JSON. A status that cannot be written is an error of

@@ -9,7 +9,6 @@ import (
 	"os"
 	"reflect"
 
-	"vhub/api"
 	"vhub/bridge"
 	"vhub/config"
 	"vhub/etherip"
@@ -21,10 +20,7 @@ type plain struct {
 	cfg *config.EtherIP
 }
 
-func openEtherIP(_ string, cfg *config.Port, log *slog.Logger) (device, error) {
-	if !cfg.EtherIP.Plain {
-		return nil, api.Errorf(api.CodeFailed, "%s: EtherIP in IPsec is not in this version", describe(cfg)).WithHint("add --plain for EtherIP without encryption")
-	}
+func openPlain(_ string, cfg *config.Port, log *slog.Logger) (device, error) {
 	c, err := plainConfig(cfg)
 	if err != nil {
 		return nil, err
@@ -41,14 +37,11 @@ func openEtherIP(_ string, cfg *config.Port, log *slog.Logger) (device, error) {
 
 func plainConfig(cfg *config.Port) (etherip.PlainConfig, error) {
 	c := cfg.EtherIP
-	out := etherip.PlainConfig{
-		Config: etherip.Config{Name: cfg.Name, DF: c.DF, PreFragment: c.PreFragment, NoClamp: !c.MSSClamp},
-		Local:  c.Local, PathMTU: c.PathMTU,
-	}
-	if err := out.Header.UnmarshalText([]byte(c.Header)); err != nil {
+	out := etherip.PlainConfig{Local: c.Local, PathMTU: c.PathMTU}
+	var err error
+	if out.Config, err = etherIPConfig(cfg); err != nil {
 		return out, err
 	}
-	var err error
 	if out.Peer, err = netip.ParseAddr(c.Peer); err != nil {
 		return out, fmt.Errorf("%s: peer %q is not an IP address", describe(cfg), c.Peer)
 	}

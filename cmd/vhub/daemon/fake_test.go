@@ -138,7 +138,7 @@ func (d *fakeDevice) notes() []string         { return nil }
 // daemonOn is a daemon without file and socket, on fake devices.
 func daemonOn(ctx context.Context, b *bench) *Daemon {
 	log := NewLogger(io.Discard, "error", "text")
-	return &Daemon{opts: Options{Log: log}, log: log.Logger, open: b.open, ctx: ctx}
+	return &Daemon{opts: Options{Log: log}, log: log.Logger, open: b.open, ipsec: newIPsecHost(log.Logger), ctx: ctx}
 }
 
 // stopped ends a daemon's hubs.

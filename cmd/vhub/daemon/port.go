@@ -187,6 +187,13 @@ func (p *port) supervise(ctx context.Context) {
 	}
 }
 
+// config is the configuration that the port works by now.
+func (p *port) config() *config.Port {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cfg
+}
+
 // waiting tells a port that is enabled and has no device now.
 func (p *port) waiting() bool {
 	p.mu.Lock()
@@ -331,6 +338,9 @@ func (p *port) status() api.Port {
 			s.State, s.UpSince = api.StateDown, nil
 		} else if link.Since.After(p.upSince) {
 			s.UpSince = timePtr(link.Since)
+		}
+		if r, ok := p.dev.(*road); ok {
+			r.fill(&s, p.upSince, &counters)
 		}
 		s.Where, s.Device, s.Notes = p.dev.where(), p.dev.detail(), p.dev.notes()
 	case p.cancel != nil:

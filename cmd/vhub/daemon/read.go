@@ -47,6 +47,7 @@ func (d *Daemon) register(s *api.Server) {
 	})
 	d.registerTables(s)
 	d.registerChanges(s)
+	d.registerIPsec(s)
 }
 
 // hubNamed finds the hub that a request means: by name, or the only one.

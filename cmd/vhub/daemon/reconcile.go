@@ -69,10 +69,12 @@ func (w *work) do(changes []config.Change) error {
 			w.hub(c)
 		}
 	}
+	restart := w.engine(changes)
 	closed, err := w.updatePorts(changes)
 	if err != nil {
 		return err
 	}
+	closed = append(closed, restart...)
 	for _, c := range closed {
 		if err := w.openPort(c.port, c.mode); err != nil {
 			return err
@@ -87,6 +89,41 @@ func (w *work) do(changes []config.Change) error {
 		}
 	}
 	return nil
+}
+
+// engine has the IPsec engine made anew when its settings changed: its ports are
+// closed first. It returns those that nothing else will open again.
+func (w *work) engine(changes []config.Change) []closedPort {
+	var old config.Engine
+	if w.old != nil {
+		old = w.old.IPsec
+	}
+	w.d.ipsec.configure(w.new.IPsec)
+	undo := func() { w.d.ipsec.configure(old) }
+	isChange := func(what, op, hub, name string) bool {
+		return slices.ContainsFunc(changes, func(c config.Change) bool {
+			return c.What == what && c.Op == op && c.Hub == hub && c.Name == name
+		})
+	}
+	if w.old == nil || !isChange(config.ChangeBlock, "changed", "", "ipsec") {
+		w.done.add(undo)
+		return nil
+	}
+	var closed []closedPort
+	for _, h := range w.d.all() {
+		for _, p := range h.all() {
+			if cfg := p.config(); !usesEngine(cfg) || !cfg.Enabled {
+				continue
+			}
+			p.stop()
+			w.done.add(func() { _ = p.start(w.d.ctx, lenient) })
+			if !isChange(config.ChangePort, "changed", h.name, p.name) {
+				closed = append(closed, closedPort{p, w.mode})
+			}
+		}
+	}
+	w.done.add(undo)
+	return closed
 }
 
 // closedPort is a port that was closed and is to be opened again.
