@@ -44,6 +44,8 @@ type Engine struct {
 	uplinks  map[netip.Addr]int // interface index by local address of an uplink
 	probing  int                // tunnels with probed paths
 	nextTick time.Time
+	tick     uint64
+	due      []*session // scratch of lifetimes
 	closed   bool
 }
 

@@ -99,6 +99,7 @@ func (e *Engine) childInstalled(now time.Time, c *ike.Child) {
 		return
 	}
 	s.children[c.In.SPI] = in
+	s.limited = s.limited || c.SoftBytes > 0 || c.HardBytes > 0
 	e.table.add(in)
 }
 

@@ -147,17 +147,16 @@ func (e *Engine) lifetimes(now time.Time) {
 	for _, p := range e.peers {
 		e.checkDown(now, p.tunnel)
 	}
-	for _, s := range slices.Collect(maps.Values(e.sessions)) { // some may end on the way
+	e.tick++
+	e.due = e.due[:0]
+	for _, s := range e.sessions {
+		if s.dialled || s.limited || uint64(s.id)%idleTicks == e.tick%idleTicks {
+			e.due = append(e.due, s)
+		}
+	}
+	for _, s := range e.due {
 		for _, in := range s.children {
-			c := in.child
-			st := in.out.sa.Stats()
-			bytes := max(st.Bytes, in.sa.Bytes())
-			if st.RekeyWanted || c.SoftBytes > 0 && bytes >= c.SoftBytes {
-				e.ike.Rekey(now, c.In.SPI, &e.out)
-			}
-			if c.HardBytes > 0 && bytes >= c.HardBytes && s.out.Load() == in.out {
-				s.out.Store(nil) // not a packet more than was agreed
-			}
+			e.checkLifetime(now, s, in)
 		}
 		switch {
 		case s.dialled:
@@ -165,6 +164,23 @@ func (e *Engine) lifetimes(now time.Time) {
 		case now.Sub(s.mtuAt) > mtuInterval:
 			e.refreshMTU(now, s)
 		}
+	}
+	clear(e.due)
+}
+
+// idleTicks is in how many ticks a session without limits in bytes is looked at
+// once: with 10,000 of them that is most of what idle ones cost.
+const idleTicks = 10
+
+func (e *Engine) checkLifetime(now time.Time, s *session, in *inbound) {
+	c := in.child
+	st := in.out.sa.Stats()
+	bytes := max(st.Bytes, in.sa.Bytes())
+	if st.RekeyWanted || c.SoftBytes > 0 && bytes >= c.SoftBytes {
+		e.ike.Rekey(now, c.In.SPI, &e.out)
+	}
+	if c.HardBytes > 0 && bytes >= c.HardBytes && s.out.Load() == in.out {
+		s.out.Store(nil) // not a packet more than was agreed
 	}
 }
 

@@ -32,10 +32,11 @@ type session struct {
 	fragMu sync.Mutex
 	frags  reassembler
 
-	path   path      // probing; see probe.go
-	up     bool      // has been usable and was not withdrawn; loop only
-	mtuAt  time.Time // when the route was asked; loop only
-	astray int       // how often in a row the route left from elsewhere; loop only
+	path    path      // probing; see probe.go
+	up      bool      // has been usable and was not withdrawn; loop only
+	mtuAt   time.Time // when the route was asked; loop only
+	limited bool      // a child has a lifetime in bytes; loop only
+	astray  int       // how often in a row the route left from elsewhere; loop only
 
 	children map[uint32]*inbound // by inbound SPI; loop only
 }
