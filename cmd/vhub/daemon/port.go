@@ -339,9 +339,6 @@ func (p *port) status() api.Port {
 		} else if link.Since.After(p.upSince) {
 			s.UpSince = timePtr(link.Since)
 		}
-		if r, ok := p.dev.(*road); ok {
-			r.fill(&s, p.upSince, &counters)
-		}
 		s.Where, s.Device, s.Notes = p.dev.where(), p.dev.detail(), p.dev.notes()
 	case p.cancel != nil:
 		s.State = api.StateWaiting
