@@ -96,7 +96,7 @@ func TestNoAllocationOnTheDataPath(t *testing.T) {
 	}); n != 0 {
 		t.Errorf("NIC: %v allocations a batch", n)
 	}
-	tr := newTAPReader(on.dev.conns[0], true, &on.count)
+	tr := newTAPReader(on.dev.conns[0], on.dev.bells[0], true, &on.count)
 	send := rawSender(t, na, "vh-on", frameFrom(mac(1), 'x').Data)
 	if n := testing.AllocsPerRun(100, func() {
 		send()

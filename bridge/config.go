@@ -21,7 +21,7 @@ type TAPConfig struct {
 	MTU       int            // bytes of payload, 68..65521; 0 takes the bridge's, or 1500
 	MAC       eth.Addr       // zero: made from machine-id, hub and port, the same at every start
 	Addresses []netip.Prefix // given to the bridge where there is one (an address on a bridge's port does not work), else to the device
-	Queues    int            // queues, each with a reader of its own; 0 takes one a CPU, at most 8
+	Queues    int            // queues, each with a reader of its own; 0 takes one a CPU, at most 8, and one in all where there are only two CPUs
 
 	CreateBridge bool // make the bridge where it is missing; such a bridge is removed with its last TAP
 	PinStations  bool // keep the hub's stations pinned in the bridge's forwarding table
@@ -93,7 +93,7 @@ func (c TAPConfig) withDefaults() (TAPConfig, error) {
 		return c, fmt.Errorf("%d queues: choose 1..%d, or 0 for one a CPU", c.Queues, maxQueues)
 	}
 	if c.Queues == 0 {
-		c.Queues = min(runtime.GOMAXPROCS(0), maxQueues)
+		c.Queues = defaultQueues(runtime.GOMAXPROCS(0))
 	}
 	for _, p := range c.Addresses {
 		if !p.IsValid() {
@@ -114,4 +114,14 @@ func checkIfname(s string) error {
 		return fmt.Errorf("%q is not an interface name", s)
 	}
 	return nil
+}
+
+// defaultQueues is how many queues are best on so many CPUs. With two, the other
+// one is busy with the sender or the receiver anyhow, and the kernel's choice of
+// a queue costs each frame a hash on its way in and out.
+func defaultQueues(cpus int) int {
+	if cpus <= 2 {
+		return 1
+	}
+	return min(cpus, maxQueues)
 }

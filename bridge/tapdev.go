@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"syscall"
-	"time"
 
 	"github.com/songgao/water"
 	"golang.org/x/sys/unix"
@@ -16,6 +15,7 @@ import (
 type tapDevice struct {
 	files    []*os.File
 	conns    []syscall.RawConn
+	bells    []*doorbell
 	vnet     bool
 	driver   string
 	offloads Offloads
@@ -63,12 +63,12 @@ var errNoVnetHdr = errors.New("this kernel's TAP has no virtio-net header")
 func openVnetTAP(ifname string, queues int) (*tapDevice, error) {
 	d := &tapDevice{vnet: true, driver: "tun"}
 	for i := range queues {
-		f, err := openQueue(ifname, queues > 1, i == 0)
+		fd, err := openQueue(ifname, queues > 1, i == 0)
 		if err != nil {
 			d.close()
 			return nil, err
 		}
-		if err := d.add(f); err != nil {
+		if err := d.add(fd); err != nil {
 			d.close()
 			return nil, err
 		}
@@ -97,16 +97,16 @@ func openVnetTAP(ifname string, queues int) (*tapDevice, error) {
 }
 
 // openQueue opens one queue; first says that it must make the device.
-func openQueue(ifname string, multi, first bool) (*os.File, error) {
+func openQueue(ifname string, multi, first bool) (int, error) {
 	fd, err := unix.Open(tunPath, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, tunOpenError(err)
+		return -1, tunOpenError(err)
 	}
 	if err := setupQueue(fd, ifname, multi, first); err != nil {
 		unix.Close(fd)
-		return nil, err
+		return -1, err
 	}
-	return os.NewFile(uintptr(fd), tunPath), nil // after TUNSETIFF: only now can it be polled
+	return fd, nil
 }
 
 func setupQueue(fd int, ifname string, multi, first bool) error {
@@ -149,13 +149,7 @@ func openPlainTAP(ifname string, queues int) (*tapDevice, error) {
 			err = tunSetError(ifname, err)
 		}
 		if err == nil {
-			f, ok := w.ReadWriteCloser.(*os.File)
-			if !ok {
-				w.Close()
-				err = fmt.Errorf("%s: water gave a %T instead of a file", ifname, w.ReadWriteCloser)
-			} else {
-				err = d.add(f)
-			}
+			err = d.addWater(w)
 		}
 		if err != nil {
 			d.close()
@@ -163,6 +157,28 @@ func openPlainTAP(ifname string, queues int) (*tapDevice, error) {
 		}
 	}
 	return d, nil
+}
+
+// addWater takes a queue over from water, whose file the runtime's poller
+// watches.
+func (d *tapDevice) addWater(w *water.Interface) error {
+	defer w.Close()
+	f, ok := w.ReadWriteCloser.(*os.File)
+	if !ok {
+		return fmt.Errorf("%s: water gave a %T instead of a file", w.Name(), w.ReadWriteCloser)
+	}
+	c, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	fd := -1
+	if e := c.Control(func(own uintptr) { fd, err = unix.FcntlInt(own, unix.F_DUPFD_CLOEXEC, 0) }); e != nil {
+		return e
+	}
+	if err != nil {
+		return fmt.Errorf("taking over %s: %w", w.Name(), err)
+	}
+	return d.add(fd)
 }
 
 func tunOpenError(err error) error {
@@ -182,19 +198,37 @@ func tunSetError(ifname string, err error) error {
 // errExists means that there is an interface of that name.
 var errExists = errors.New("an interface of that name exists and is not this port's: choose another name, or remove it")
 
-// add takes over a queue's file.
-func (d *tapDevice) add(f *os.File) error {
+// add takes over a queue's descriptor.
+func (d *tapDevice) add(fd int) error {
+	f, err := queueFile(fd)
+	if err != nil {
+		unix.Close(fd)
+		return err
+	}
 	c, err := f.SyscallConn()
+	if err != nil {
+		f.Close()
+		return err
+	}
+	b, err := newDoorbell(fd)
 	if err != nil {
 		f.Close()
 		return err
 	}
 	d.files = append(d.files, f)
 	d.conns = append(d.conns, c)
-	if err := f.SetReadDeadline(time.Time{}); err != nil {
-		return fmt.Errorf("%s cannot be polled: %w", tunPath, err)
-	}
+	d.bells = append(d.bells, b)
 	return nil
+}
+
+// queueFile makes a file of a descriptor that the runtime's poller does not
+// watch: the doorbell does.
+func queueFile(fd int) (*os.File, error) {
+	if err := unix.SetNonblock(fd, false); err != nil { // a file that may block is left alone
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), tunPath)
+	return f, unix.SetNonblock(fd, true)
 }
 
 func (d *tapDevice) control(queue int, f func(fd int) error) error {
@@ -207,7 +241,8 @@ func (d *tapDevice) control(queue int, f func(fd int) error) error {
 
 // close gives up the queues; with the last the kernel removes the device.
 func (d *tapDevice) close() {
-	for _, f := range d.files {
+	for i, f := range d.files {
+		d.bells[i].file.Close()
 		f.Close()
 	}
 }

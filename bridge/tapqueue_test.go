@@ -144,3 +144,11 @@ func TestTheKernelKeepsAFlowOnOneQueue(t *testing.T) {
 		s.mu.Unlock()
 	}
 }
+
+func TestQueuesByCPUs(t *testing.T) {
+	for cpus, want := range map[int]int{1: 1, 2: 1, 3: 3, 4: 4, 64: maxQueues} {
+		if got := defaultQueues(cpus); got != want {
+			t.Errorf("%d CPUs: %d queues, want %d", cpus, got, want)
+		}
+	}
+}

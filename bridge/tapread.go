@@ -36,6 +36,7 @@ type input interface {
 
 // tapReader reads one queue. One goroutine uses it.
 type tapReader struct {
+	bell   *doorbell
 	conn   syscall.RawConn
 	count  *counters
 	vnet   bool
@@ -44,12 +45,13 @@ type tapReader struct {
 	n      int   // frames read in this batch
 	bytes  int   // their bytes
 	err    error // what ended the batch
-	fill   func(fd uintptr) bool
+	dry    bool  // the queue was empty at the end of the last one
+	fill   func(fd uintptr)
 }
 
-func newTAPReader(conn syscall.RawConn, vnet bool, c *counters) *tapReader {
-	r := &tapReader{conn: conn, count: c, vnet: vnet, slab: make([]byte, slabLen)}
-	r.fill = r.fillBatch
+func newTAPReader(conn syscall.RawConn, bell *doorbell, vnet bool, c *counters) *tapReader {
+	r := &tapReader{conn: conn, bell: bell, count: c, vnet: vnet, slab: make([]byte, slabLen)}
+	r.fill = r.drain
 	return r
 }
 
@@ -57,8 +59,16 @@ func newTAPReader(conn syscall.RawConn, vnet bool, c *counters) *tapReader {
 // good until the next call.
 func (r *tapReader) readBatch() ([]eth.Frame, error) {
 	r.n, r.bytes, r.err = 0, 0, nil
-	if err := r.conn.Read(r.fill); err != nil {
-		return nil, err
+	for r.n == 0 && r.err == nil {
+		if r.dry {
+			if err := r.bell.wait(); err != nil {
+				return nil, err
+			}
+			r.dry = false
+		}
+		if err := r.conn.Control(r.fill); err != nil {
+			return nil, err
+		}
 	}
 	if r.n > 0 {
 		r.count.rxFrames.Add(uint64(r.n))
@@ -68,9 +78,8 @@ func (r *tapReader) readBatch() ([]eth.Frame, error) {
 	return nil, r.err
 }
 
-// fillBatch reads until the queue or the slab is exhausted. It says false when
-// there is nothing yet, and is called again when there may be.
-func (r *tapReader) fillBatch(fd uintptr) bool {
+// drain reads until the queue or the slab is exhausted.
+func (r *tapReader) drain(fd uintptr) {
 	for off := 0; r.n < batchFrames && len(r.slab)-off >= maxRead; {
 		b := r.slab[off : off+maxRead]
 		n, _, errno := unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
@@ -79,16 +88,16 @@ func (r *tapReader) fillBatch(fd uintptr) bool {
 		case unix.EINTR:
 			continue
 		case unix.EAGAIN:
-			return r.n > 0
+			r.dry = true
+			return
 		default:
 			r.err = errno
-			return true
+			return
 		}
 		if r.take(b[:n]) {
 			off += (int(n) + slotAlign - 1) &^ (slotAlign - 1)
 		}
 	}
-	return true
 }
 
 // take adds what one read gave to the batch.
@@ -118,18 +127,18 @@ func (r *tapReader) take(b []byte) bool {
 
 // run reads all queues until ctx ends.
 func (t *TAP) run(ctx context.Context, newInput func() input) error {
-	for _, f := range t.dev.files {
-		f.SetReadDeadline(time.Time{})
+	for _, b := range t.dev.bells {
+		b.file.SetReadDeadline(time.Time{})
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	stop := context.AfterFunc(ctx, func() {
-		for _, f := range t.dev.files {
-			f.SetReadDeadline(time.Unix(1, 0)) // wakes the readers
+		for _, b := range t.dev.bells {
+			b.file.SetReadDeadline(time.Unix(1, 0)) // wakes the readers
 		}
 	})
 	defer stop()
-	for _, conn := range t.dev.conns {
-		r, in := newTAPReader(conn, t.dev.vnet, &t.count), newInput()
+	for i, conn := range t.dev.conns {
+		r, in := newTAPReader(conn, t.dev.bells[i], t.dev.vnet, &t.count), newInput()
 		g.Go(func() error { return t.readQueue(ctx, r, in) })
 	}
 	return g.Wait()

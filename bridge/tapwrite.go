@@ -48,8 +48,9 @@ type tapWriter struct {
 
 	hdr   [vnetLen]byte
 	iov   [2]unix.Iovec
-	piece []byte // one piece of a cut frame
-	whole int    // its length, 0 when it is written
+	short [vnetLen + shortLen]byte // header and frame
+	piece []byte                   // one piece of a cut frame
+	whole int                      // its length, 0 when it is written
 
 	loop func(fd uintptr) // writeLoop, made once: a method value allocates
 	next func(n int) []byte
@@ -192,21 +193,35 @@ func (w *tapWriter) writePiece() {
 // plain is the offload of a frame that is whole.
 var plain eth.Offload
 
+// shortLen is up to how many bytes it costs less to copy a frame behind its
+// header than to have the kernel gather the two.
+const shortLen = 256
+
 // write gives one frame to the kernel.
 func (w *tapWriter) write(data []byte, o *eth.Offload) {
-	iov := w.iov[1:]
-	if w.t.dev.vnet {
-		iov = w.iov[:]
+	switch {
+	case !w.t.dev.vnet:
+		w.call(unix.SYS_WRITE, unsafe.Pointer(&data[0]), len(data), len(data))
+	case len(data) <= shortLen:
+		encodeVnet((*[vnetLen]byte)(w.short[:]), o)
+		copy(w.short[vnetLen:], data)
+		w.call(unix.SYS_WRITE, unsafe.Pointer(&w.short[0]), vnetLen+len(data), len(data))
+	default:
 		encodeVnet(&w.hdr, o)
 		w.iov[0].Base, w.iov[0].Len = &w.hdr[0], vnetLen
+		w.iov[1].Base, w.iov[1].Len = &data[0], uint64(len(data))
+		w.call(unix.SYS_WRITEV, unsafe.Pointer(&w.iov[0]), len(w.iov), len(data))
 	}
-	w.iov[1].Base, w.iov[1].Len = &data[0], uint64(len(data))
+}
+
+// call writes a frame of length bytes by the system call.
+func (w *tapWriter) call(number uintptr, p unsafe.Pointer, n, length int) {
 	for {
-		_, _, errno := unix.RawSyscall(unix.SYS_WRITEV, w.fd, uintptr(unsafe.Pointer(&iov[0])), uintptr(len(iov)))
+		_, _, errno := unix.RawSyscall(number, w.fd, uintptr(p), uintptr(n))
 		switch errno {
 		case 0:
 			w.frames++
-			w.bytes += uint64(len(data))
+			w.bytes += uint64(length)
 		case unix.EINTR:
 			continue
 		case unix.EAGAIN, unix.ENOBUFS, unix.ENOMEM:
