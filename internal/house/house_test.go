@@ -53,6 +53,7 @@ var rules = map[string]struct {
 	"vhub/ipsec/ike":       {[]string{"vhub/ipsec/esp"}, "IKE is pure; it knows of ESP only the suites"},
 	"vhub/ipsec":           {[]string{"vhub/ipsec/esp", "vhub/ipsec/ike", "vhub/internal/packet"}, "the engine knows no port"},
 	"vhub/config":          {[]string{"vhub/eth"}, "the file knows no running thing"},
+	"vhub/radius":          {nil, "the RADIUS client knows no port: the daemon asks it for what a port wants to know"},
 	"vhub/users":           {[]string{"vhub/eth", "vhub/ppp"}, "the database knows no protocol"},
 	"vhub/guide":           {nil, "a guide is made of values; it knows no running thing"},
 	"vhub/api":             {[]string{"vhub/eth"}, "what goes over the socket is api's own"},
