@@ -122,7 +122,7 @@ type TAP struct {
 	MTU          int            `json:"mtu"`          // bytes of payload; 0 takes the bridge's, or 1500
 	MAC          eth.Addr       `json:"mac"`          // zero: made from hub and port name, the same at every start
 	Addresses    []netip.Prefix `json:"addresses,omitempty"`
-	Queues       int            `json:"queues"` // 0: one a CPU, at most 8
+	Queues       int            `json:"queues"` // 0: one a CPU, at most 8; on two CPUs one
 	Offload      bool           `json:"offload"`
 }
 

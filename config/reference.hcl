@@ -116,7 +116,7 @@ hub "default" {
     # addresses of this host on the segment
     #addresses = ["192.168.10.1/24", "2001:db8:10::1/64"]
 
-    # queues of the TAP, a reader each; 0 takes one a processor, at most 8 (0 or 1..64)
+    # queues of the TAP, a reader each; 0 takes one a processor, at most 8, and one in all on two processors (0 or 1..64)
     queues = 0
 
     # exchange large frames and unfinished checksums with the kernel (virtio header)

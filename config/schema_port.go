@@ -54,7 +54,7 @@ var tapAttributes = []*Attribute{
 	{Name: "addresses", Example: "192.168.10.1/24,2001:db8:10::1/64",
 		Doc: "addresses of this host on the segment", bind: on(func(p *Port) any { return &p.TAP.Addresses })},
 	{Name: "queues", Default: "0", min: 1, max: 64, zero: true,
-		Doc: "queues of the TAP, a reader each; 0 takes one a processor, at most 8", bind: on(func(p *Port) any { return &p.TAP.Queues })},
+		Doc: "queues of the TAP, a reader each; 0 takes one a processor, at most 8, and one in all on two processors", bind: on(func(p *Port) any { return &p.TAP.Queues })},
 	{Name: "offload", Default: "true",
 		Doc: "exchange large frames and unfinished checksums with the kernel (virtio header)", bind: on(func(p *Port) any { return &p.TAP.Offload })},
 	{Name: "pin_stations", Default: "true",
