@@ -62,7 +62,8 @@ var (
 	GetSession   = Op[SessionRequest, Session]{"GET", "/v1/sessions/{session}"}
 	KickSession  = Op[KickRequest, Kicked]{"POST", "/v1/sessions/{session}/kick"}
 
-	WatchEvents = StreamOp[EventsRequest, Event]{"GET", "/v1/events"}
+	WatchEvents  = StreamOp[EventsRequest, Event]{"GET", "/v1/events"}
+	GetClientLog = Op[ClientLogRequest, ClientLog]{"GET", "/v1/client-log"}
 )
 
 // None is a request without anything in it.

@@ -87,8 +87,8 @@ Linux bridge (tap), a network interface (nic), another site (etherip).`,
 		}
 	}
 	add("run", a.serveCommand(), a.configCommand())
-	add("build", a.portCommand(), a.hubCommand())
-	add("look", a.statusCommand(), a.eventsCommand(), a.macCommand(), a.arpCommand(), a.saCommand())
+	add("build", a.portCommand(), a.hubCommand(), a.clientCommand())
+	add("look", a.statusCommand(), a.eventsCommand(), a.macCommand(), a.arpCommand(), a.explainCommand(), a.saCommand())
 	add("other", a.completionCommand(root), a.versionCommand())
 	root.AddCommand(a.docsCommand(root))
 	root.SetHelpCommandGroupID("other")

@@ -82,6 +82,12 @@ func (a *app) writeEvent(e api.Event) error {
 	if a.output == "json" {
 		return writeJSONLine(a.out, e)
 	}
+	_, err := fmt.Fprintln(a.out, eventLine(e))
+	return err
+}
+
+// eventLine is an event as a line of text.
+func eventLine(e api.Event) string {
 	place := strings.Trim(e.Hub+"/"+e.Port, "/")
 	if place != "" {
 		place += ": "
@@ -94,6 +100,5 @@ func (a *app) writeEvent(e api.Event) error {
 		}
 		fmt.Fprintf(&detail, " %s=%s", k, v)
 	}
-	_, err := fmt.Fprintf(a.out, "%s %-5s %s%s%s\n", text.When(e.Time), e.Level, place, e.Message, detail.String())
-	return err
+	return fmt.Sprintf("%s %-5s %s%s%s", text.When(e.Time), e.Level, place, e.Message, detail.String())
 }

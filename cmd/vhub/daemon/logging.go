@@ -20,6 +20,8 @@ type Logger struct {
 	level  slog.LevelVar
 	format atomic.Pointer[slog.Handler]
 	events *api.Events
+	// clients keeps the last lines about each client's address.
+	clients *clientLog
 }
 
 // eventsKept is how many events "vhub events" can look back on.
@@ -28,7 +30,7 @@ const eventsKept = 4096
 // NewLogger logs to out. Level is debug, info, warn or error; format is text
 // or json.
 func NewLogger(out io.Writer, level, format string) *Logger {
-	l := &Logger{out: out, events: api.NewEvents(eventsKept)}
+	l := &Logger{out: out, events: api.NewEvents(eventsKept), clients: newClientLog(clientsKept, clientLinesKept)}
 	l.Set(level, format)
 	l.Logger = slog.New(&teeHandler{logger: l})
 	return l
@@ -106,7 +108,9 @@ func (t *teeHandler) Handle(ctx context.Context, r slog.Record) error {
 		}
 	}
 	if r.Level >= slog.LevelInfo {
-		t.logger.events.Add(eventOf(full))
+		e := eventOf(full)
+		t.logger.events.Add(e)
+		t.logger.clients.add(e)
 	}
 	h := *t.logger.format.Load()
 	if !h.Enabled(ctx, r.Level) {

@@ -47,6 +47,7 @@ func (d *Daemon) register(s *api.Server) {
 	})
 	d.registerTables(s)
 	d.registerChanges(s)
+	d.registerClientLog(s)
 	d.registerIPsec(s)
 }
 
