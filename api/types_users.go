@@ -183,3 +183,25 @@ type KickRequest struct {
 type Kicked struct {
 	Session Session `json:"session"`
 }
+
+// Road is what the field device of a port of kind l2tp holds.
+type Road struct {
+	// Sessions are up, Connecting are not up yet.
+	Sessions   int `json:"sessions"`
+	Connecting int `json:"connecting"`
+	// Clients is how many have an IPsec session (without IPsec: how many are heard of), whether they log in or not.
+	Clients int `json:"clients"`
+	// Logins were good, LoginFailures not; LoginLocked were refused unseen, after too many failures.
+	Logins        uint64 `json:"logins"`
+	LoginFailures uint64 `json:"login_failures"`
+	LoginLocked   uint64 `json:"login_locked"`
+	// RefusedFull are calls beyond the limit of sessions.
+	RefusedFull uint64 `json:"refused_full"`
+	// Ended is how many sessions are over.
+	Ended uint64 `json:"ended"`
+	// PoolSize is how many addresses the pool has, PoolUsed how many are held.
+	PoolSize int `json:"pool_size,omitempty"`
+	PoolUsed int `json:"pool_used,omitempty"`
+	// Drops are packets that went no further, by reason.
+	Drops map[string]uint64 `json:"drops"`
+}

@@ -234,7 +234,9 @@ func (p *Pool) Release(g *Grant) {
 		return
 	}
 	g.place.holder = nil
-	g.place.free = p.free.PushBack(g.place)
+	if !p.reserved[g.Addr] {
+		g.place.free = p.free.PushBack(g.place)
+	}
 }
 
 // Conflict gives an address back that another station was found to have; it is
@@ -253,16 +255,54 @@ func (p *Pool) Conflict(now time.Time, g *Grant) {
 	pl.key = ""
 }
 
-// Reserve keeps an address from being given from now on; a session that holds
-// it keeps it until it ends.
-func (p *Pool) Reserve(a netip.Addr) {
+// SetReserved replaces the addresses that are never given. A session that holds
+// one keeps it until it ends.
+func (p *Pool) SetReserved(addrs []netip.Addr) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.reserved[a] = true
-	if pl := p.used[a]; pl != nil && pl.free != nil {
-		p.free.Remove(pl.free)
-		pl.free = nil
+	before := p.reserved
+	p.reserved = make(map[netip.Addr]bool, len(addrs))
+	for _, a := range addrs {
+		a = a.Unmap()
+		p.reserved[a] = true
+		if pl := p.used[a]; pl != nil && pl.free != nil {
+			p.free.Remove(pl.free)
+			pl.free = nil
+		}
 	}
+	for a := range before {
+		if !p.Contains(a) {
+			continue
+		}
+		if pl := p.place(a); !p.reserved[a] && pl.holder == nil && pl.free == nil && pl.blocked.IsZero() {
+			pl.free = p.free.PushBack(pl)
+		}
+	}
+}
+
+// Remembered is which address each key had last or has, to be written to disk;
+// Remember takes it back.
+func (p *Pool) Remembered() map[string]netip.Addr {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m := make(map[string]netip.Addr, len(p.last))
+	for key, pl := range p.last {
+		m[key] = pl.addr
+	}
+	return m
+}
+
+// Remember keeps an address for a key that a pool before this one gave it, as
+// long as nobody else needs it. What is not the pool's to give is forgotten.
+func (p *Pool) Remember(key string, a netip.Addr) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.Contains(a) || p.reserved[a] || p.used[a] != nil || p.last[key] != nil {
+		return
+	}
+	pl := p.place(a)
+	pl.key, p.last[key] = key, pl
+	pl.free = p.free.PushBack(pl)
 }
 
 // Use is how many addresses a pool has, reserved ones included, and how many

@@ -113,9 +113,9 @@ func TestPool(t *testing.T) {
 		t.Errorf("after the quarantine: %v %v", g, err)
 	}
 	// Reserved from now on: whoever has it keeps it until the end.
-	p.Reserve(c.Addr)
+	p.SetReserved([]netip.Addr{c.Addr})
 	give("carol", "", "10.0.0.1")
-	p.Reserve(netip.MustParseAddr("10.0.0.4"))
+	p.SetReserved([]netip.Addr{c.Addr, netip.MustParseAddr("10.0.0.4")})
 
 	if _, err := NewPool(PoolConfig{Ranges: []Range{{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.9")}, {netip.MustParseAddr("10.0.0.9"), netip.MustParseAddr("10.0.0.10")}}}); err == nil {
 		t.Error("ranges overlap")

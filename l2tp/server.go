@@ -113,6 +113,8 @@ type ServerConfig struct {
 	Log     *slog.Logger
 }
 
+const defaultSessions = 10_000
+
 // localAddr is our end of every link: the dummy address of RFC 7600 section
 // 4.9, which no station has. (SoftEther uses it too.)
 var localAddr = netip.AddrFrom4([4]byte{192, 0, 0, 8})
@@ -138,8 +140,9 @@ type Server struct {
 	cfg  ServerConfig
 	log  *slog.Logger
 	jobs chan job
-	done chan struct{} // closed when Run has ended
-	pool sync.Pool     // of *writer
+	done chan struct{} // closed by End
+	end  sync.Once
+	pool sync.Pool // of *writer
 
 	// Run's.
 	due      peerHeap
@@ -147,6 +150,7 @@ type Server struct {
 	sessions map[string]*session
 	lock     lockout
 	tally    tally
+	last     atomic.Pointer[ServerStatus] // set when Run ends
 	macs     map[eth.Addr]*session
 	Counters ServerCounters
 }
@@ -165,7 +169,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	if cfg.MaxSessions == 0 {
-		cfg.MaxSessions = 10_000
+		cfg.MaxSessions = defaultSessions
 	}
 	if cfg.Numbers == nil {
 		cfg.Numbers = new(atomic.Int64)
@@ -180,7 +184,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 // Run is the control loop. It ends with ctx: every session is hung up, every
 // address given back.
 func (s *Server) Run(ctx context.Context) error {
-	defer close(s.done)
+	defer s.End()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
@@ -192,6 +196,8 @@ func (s *Server) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			s.shutDown(time.Now())
+			st := s.status()
+			s.last.Store(&st)
 			return nil
 		case j := <-s.jobs:
 			now := time.Now()
@@ -207,6 +213,10 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 	}
 }
+
+// End has everybody who waits for the server wait no more. Run does it at its
+// end; a server that never runs needs it.
+func (s *Server) End() { s.end.Do(func() { close(s.done) }) }
 
 // post hands work to the loop; it waits where the loop is behind, and reports
 // false once the server has ended.
@@ -253,7 +263,11 @@ func (s *Server) settle(now time.Time, p *Peer) {
 func (s *Server) Accept(c Carrier) *Peer {
 	p := &Peer{s: s, c: c, ep: NewLNS(s.cfg.Control), byID: map[uint32]*session{}, at: -1}
 	p.data.Store(&map[uint32]*session{})
-	go s.post(p, func(time.Time) { s.peers[p] = true })
+	go s.post(p, func(time.Time) {
+		if !p.closed { // its end may have come first
+			s.peers[p] = true
+		}
+	})
 	return p
 }
 
@@ -279,6 +293,28 @@ func (s *Server) Sessions() []SessionStatus {
 	})
 	sortSessions(list)
 	return list
+}
+
+// Update changes what sessions to come are given: methods, addresses, routes,
+// limits, and what the hub knows of all links. Sessions that are there keep what
+// they have. Port, hub, authenticator, Control and Log stay what they were.
+func (s *Server) Update(cfg ServerConfig) {
+	s.wait(func(now time.Time) {
+		c := &s.cfg
+		c.Methods, c.MRU, c.DHCP, c.Pool, c.Order, c.Facts = cfg.Methods, cfg.MRU, cfg.DHCP, cfg.Pool, cfg.Order, cfg.Facts
+		c.Routes, c.IPv6, c.MaxSessions, c.Link = cfg.Routes, cfg.IPv6, cfg.MaxSessions, cfg.Link
+		if c.MaxSessions == 0 {
+			c.MaxSessions = defaultSessions
+		}
+		for _, x := range s.sessions {
+			if x.hubLink == nil {
+				continue
+			}
+			if err := x.hubLink.Update(x.linkConfig()); err != nil {
+				s.log.Warn("a session's link keeps its settings", "session", x.name, "error", err)
+			}
+		}
+	})
 }
 
 // Session finds one session by its name.

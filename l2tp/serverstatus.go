@@ -36,24 +36,31 @@ func (t *traffic) add(c *sessionCounters) {
 	t.outBytes += c.outBytes.Load()
 }
 
-// Status is the server now; of one that has ended only the drops are left.
+// Status is the server now, or as it ended.
 func (s *Server) Status() ServerStatus {
 	var st ServerStatus
-	s.wait(func(time.Time) {
-		sum := s.tally.traffic
-		for _, x := range s.sessions {
-			sum.add(&x.count)
-			if x.upAt.IsZero() {
-				st.Connecting++
-			} else {
-				st.Sessions++
-			}
-		}
-		st.Peers = len(s.peers)
-		st.Logins, st.Failures, st.Locked, st.Full, st.Ended = s.tally.logins, s.tally.failures, s.tally.locked, s.tally.full, s.tally.ended
-		st.InPackets, st.InBytes, st.OutPackets, st.OutBytes = sum.inPackets, sum.inBytes, sum.outPackets, sum.outBytes
-	})
+	s.wait(func(time.Time) { st = s.status() })
+	if last := s.last.Load(); last != nil {
+		st = *last
+	}
 	st.Drops = s.Counters.byReason()
+	return st
+}
+
+// status is Status on the loop.
+func (s *Server) status() (st ServerStatus) {
+	sum := s.tally.traffic
+	for _, x := range s.sessions {
+		sum.add(&x.count)
+		if x.upAt.IsZero() {
+			st.Connecting++
+		} else {
+			st.Sessions++
+		}
+	}
+	st.Peers = len(s.peers)
+	st.Logins, st.Failures, st.Locked, st.Full, st.Ended = s.tally.logins, s.tally.failures, s.tally.locked, s.tally.full, s.tally.ended
+	st.InPackets, st.InBytes, st.OutPackets, st.OutBytes = sum.inPackets, sum.inBytes, sum.outPackets, sum.outBytes
 	return st
 }
 

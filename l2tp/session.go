@@ -270,9 +270,7 @@ func (x *session) judge(now time.Time) {
 func (x *session) join(now time.Time) {
 	s := x.p.s
 	x.mac = s.macFor(x)
-	lc := s.cfg.Link
-	lc.Name, lc.Kind, lc.MaxStations, lc.DropUnlearned = x.name, "l2tp", 1, true
-	link, err := s.cfg.Hub.Attach(now, x, lc)
+	link, err := s.cfg.Hub.Attach(now, x, x.linkConfig())
 	if err != nil {
 		x.close(now, err.Error())
 		return
@@ -299,6 +297,13 @@ func (x *session) join(now time.Time) {
 	}
 	x.assign = dhcp.NewAssigner(cfg, s.cfg.Rand)
 	x.assign.Start(now, &x.dout)
+}
+
+// linkConfig is what the hub knows of the session's link.
+func (x *session) linkConfig() hub.LinkConfig {
+	lc := x.p.s.cfg.Link
+	lc.Name, lc.Kind, lc.MaxStations, lc.DropUnlearned = x.name, "l2tp", 1, true
+	return lc
 }
 
 // macFor makes the MAC address of a session: the user's own, or one made from

@@ -1,8 +1,10 @@
 package ppp
 
 import (
+	"fmt"
 	"io"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -36,6 +38,16 @@ var methodNames = [...]string{"mschapv2", "eap-mschapv2", "chap-md5", "pap"}
 
 // String returns the method's name in configuration and logs.
 func (m Method) String() string { return methodNames[m%numMethods] }
+
+// ParseMethod finds a method by its name.
+func ParseMethod(name string) (Method, error) {
+	for i, n := range methodNames {
+		if n == name {
+			return Method(i), nil
+		}
+	}
+	return 0, fmt.Errorf("no method of authentication %q; there are %s", name, strings.Join(methodNames[:], ", "))
+}
 
 // Config is what both ends of a link have in common. The zero value of a
 // field means its default.

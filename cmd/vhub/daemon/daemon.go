@@ -28,6 +28,7 @@ import (
 
 	"vhub/api"
 	"vhub/config"
+	"vhub/users"
 )
 
 // Options are what a daemon is started with.
@@ -62,6 +63,7 @@ type Daemon struct {
 
 	listener *api.Listener
 	store    *config.Store
+	users    *users.DB // who may log in at l2tp ports
 	firstRun bool
 
 	changing sync.Mutex // held through a change, so that changes come one after another
@@ -76,7 +78,7 @@ type Daemon struct {
 // error leaves nothing behind.
 func New(opts Options) (*Daemon, error) {
 	d := &Daemon{opts: opts, log: opts.Log.Logger, started: time.Now(), ipsec: newIPsecHost(opts.Log.Logger)}
-	d.open = deviceOpener(d.ipsec, d.readKey)
+	d.open = deviceOpener(d.ipsec, d.readKey, d.roadHost())
 	if err := os.MkdirAll(opts.StateDir, 0o700); err != nil {
 		return nil, fmt.Errorf("state folder: %w; choose another with --state", err)
 	}
@@ -85,6 +87,10 @@ func New(opts Options) (*Daemon, error) {
 		return nil, err
 	}
 	if d.listener, err = api.Listen(opts.Socket, group); err != nil {
+		return nil, err
+	}
+	if err := d.openUsers(); err != nil {
+		d.listener.Close()
 		return nil, err
 	}
 	if err := d.openStore(); err != nil {
@@ -151,6 +157,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	g.Go(func() error { return d.reloadLoop(ctx) })
 	g.Go(func() error { return d.confirmLoop(ctx) })
 	g.Go(func() error { return d.watchdogLoop(ctx) })
+	g.Go(func() error { return d.expiryLoop(ctx) })
 	d.ready()
 
 	err := g.Wait()

@@ -42,7 +42,7 @@ var errRemake = errors.New("the device must be made anew")
 type opener func(hubName string, cfg *config.Port, log *slog.Logger) (device, error)
 
 // deviceOpener is the opener of the program: it knows all kinds of port.
-func deviceOpener(host *ipsecHost, keys keyReader) opener {
+func deviceOpener(host *ipsecHost, keys keyReader, roads *roadHost) opener {
 	return func(hubName string, cfg *config.Port, log *slog.Logger) (device, error) {
 		switch {
 		case cfg.Kind == config.KindTAP:
@@ -53,6 +53,8 @@ func deviceOpener(host *ipsecHost, keys keyReader) opener {
 			return openPlain(hubName, cfg, log)
 		case cfg.Kind == config.KindEtherIP:
 			return openTunnel(hubName, cfg, host, keys, log)
+		case cfg.Kind == config.KindL2TP:
+			return openRoad(hubName, cfg, roads, log)
 		}
 		return nil, fmt.Errorf("%s: this vhub has no ports of kind %s", describe(cfg), cfg.Kind)
 	}

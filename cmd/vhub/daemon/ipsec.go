@@ -181,7 +181,7 @@ func cutPeerName(name string) (hub, port string, ok bool) {
 
 // usesEngine tells whether a port needs the engine.
 func usesEngine(p *config.Port) bool {
-	return p.Kind == config.KindEtherIP && !p.EtherIP.Plain
+	return p.Kind == config.KindEtherIP && !p.EtherIP.Plain || p.Kind == config.KindL2TP && !p.L2TP.Insecure
 }
 
 // kernelNotes is what a port with IPsec says of other IPsec on the machine.

@@ -139,6 +139,9 @@ func (p *port) takeDown(now time.Time, because error) {
 	dev, link := p.dev, p.link
 	p.dev, p.link, p.upSince = nil, nil, time.Time{}
 	link.Detach(now)
+	if r, ok := dev.(*road); ok {
+		p.past = addCounters(p.past, r.counters())
+	}
 	if err := dev.Close(); err != nil {
 		p.log.Warn("the device did not close well", "error", oneLine(err))
 	}
@@ -192,6 +195,17 @@ func (p *port) config() *config.Port {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.cfg
+}
+
+// road is the port's l2tp server; nil where there is none now.
+func (p *port) road() *road {
+	if p.kind != config.KindL2TP {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r, _ := p.dev.(*road)
+	return r
 }
 
 // waiting tells a port that is enabled and has no device now.
@@ -338,6 +352,9 @@ func (p *port) status() api.Port {
 			s.State, s.UpSince = api.StateDown, nil
 		} else if link.Since.After(p.upSince) {
 			s.UpSince = timePtr(link.Since)
+		}
+		if r, ok := p.dev.(*road); ok {
+			counters = addCounters(counters, r.fill(&s, p.upSince))
 		}
 		s.Where, s.Device, s.Notes = p.dev.where(), p.dev.detail(), p.dev.notes()
 	case p.cancel != nil:

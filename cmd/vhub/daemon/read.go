@@ -49,6 +49,8 @@ func (d *Daemon) register(s *api.Server) {
 	d.registerChanges(s)
 	d.registerClientLog(s)
 	d.registerIPsec(s)
+	d.registerUsers(s)
+	d.registerSessions(s)
 }
 
 // hubNamed finds the hub that a request means: by name, or the only one.
@@ -110,11 +112,15 @@ func (d *Daemon) status(now time.Time) api.Status {
 	if d.store.IsDefault() {
 		revision = 0
 	}
-	return api.Status{
+	s := api.Status{
 		Version: d.opts.Version, PID: os.Getpid(), Started: d.started.UTC(), UptimeSeconds: now.Sub(d.started).Seconds(),
 		Socket: d.opts.Socket, ConfigFile: d.opts.ConfigFile, StateDir: d.opts.StateDir, Revision: revision,
 		Confirm: d.confirmation(revision), MemoryBytes: residentBytes(), Goroutines: runtime.NumGoroutine(), Hubs: d.hubList(),
 	}
+	for i := range s.Hubs {
+		s.Sessions += s.Hubs[i].Sessions
+	}
+	return s
 }
 
 // residentBytes is the resident size of this process (proc_pid_statm(5)); 0
@@ -157,6 +163,9 @@ func (h *hubRun) status() api.Hub {
 	past := h.past
 	h.mu.RUnlock()
 	out.Counters, out.Drops = countersOf(addCounters(past, s.Counters))
+	for _, p := range out.Ports {
+		out.Sessions += p.Sessions
+	}
 	return out
 }
 
@@ -221,6 +230,12 @@ func (d *Daemon) registerTables(s *api.Server) {
 	})
 }
 
+// ofPort tells whether a link of the hub is a port's, or that of one of its
+// sessions ("road/7").
+func ofPort(link, port string) bool {
+	return link == port || strings.HasPrefix(link, port+"/")
+}
+
 // macMatch finds the hub of a request and what picks its stations.
 func (d *Daemon) macMatch(r api.TableRequest) (*hubRun, func(hub.Station) bool, error) {
 	h, mac, err := d.tableOf(r)
@@ -228,7 +243,7 @@ func (d *Daemon) macMatch(r api.TableRequest) (*hubRun, func(hub.Station) bool, 
 		return nil, nil, err
 	}
 	return h, func(s hub.Station) bool {
-		return (r.Port == "" || s.Link == r.Port) && (mac.IsZero() || s.MAC == mac)
+		return (r.Port == "" || ofPort(s.Link, r.Port)) && (mac.IsZero() || s.MAC == mac)
 	}, nil
 }
 
@@ -246,7 +261,7 @@ func (d *Daemon) neighbourMatch(r api.TableRequest) (*hubRun, func(arp.Neighbour
 	}
 	sw := h.switchNow()
 	return h, func(n arp.Neighbour) bool {
-		return (r.Port == "" || sw.LinkName(n.Link) == r.Port) && (mac.IsZero() || n.MAC == mac) && (!ip.IsValid() || n.IP == ip)
+		return (r.Port == "" || ofPort(sw.LinkName(n.Link), r.Port)) && (mac.IsZero() || n.MAC == mac) && (!ip.IsValid() || n.IP == ip)
 	}, nil
 }
 

@@ -158,7 +158,7 @@ func (w *work) updatePorts(changes []config.Change) ([]closedPort, error) {
 // sameDevice tells whether two configurations of a port want the same of its
 // device.
 func sameDevice(a, b *config.Port) bool {
-	return a.Enabled == b.Enabled && reflect.DeepEqual(a.TAP, b.TAP) && reflect.DeepEqual(a.NIC, b.NIC) && reflect.DeepEqual(a.EtherIP, b.EtherIP)
+	return a.Enabled == b.Enabled && reflect.DeepEqual(a.TAP, b.TAP) && reflect.DeepEqual(a.NIC, b.NIC) && reflect.DeepEqual(a.EtherIP, b.EtherIP) && reflect.DeepEqual(a.L2TP, b.L2TP)
 }
 
 func (w *work) hub(c config.Change) {

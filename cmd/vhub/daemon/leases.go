@@ -1,0 +1,140 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"vhub/dhcp"
+)
+
+// leases is what one l2tp port remembers of its clients' addresses, so that a
+// client has the same address after a restart: leases of the segment's DHCP
+// server, and who had which address of the pool. It is a convenience: what is
+// lost or damaged costs nobody more than another address.
+type leases struct {
+	file   string
+	log    *slog.Logger
+	memory *dhcp.Memory
+
+	mu      sync.Mutex
+	pool    *dhcp.Pool // nil for none
+	last    map[string]netip.Addr
+	written []byte
+}
+
+// leasesKept is how many DHCP leases a port remembers.
+const leasesKept = 20_000
+
+// leasesEvery is how often what changed is written.
+const leasesEvery = 5 * time.Second
+
+// leasesFile is what stands on disk.
+type leasesFile struct {
+	DHCP map[string]*dhcp.Lease `json:"dhcp"`
+	Pool map[string]netip.Addr  `json:"pool"`
+}
+
+// openLeases reads what the port knew before.
+func openLeases(dir, hubName, port string, log *slog.Logger) *leases {
+	l := &leases{file: filepath.Join(dir, "leases-"+hubName+"-"+port+".json"), log: log, memory: dhcp.NewMemory(leasesKept)}
+	raw, err := os.ReadFile(l.file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return l
+	}
+	var f leasesFile
+	if err == nil {
+		err = json.Unmarshal(raw, &f)
+	}
+	if err != nil {
+		log.Warn("the addresses that clients had are not known; they may get others", "error", oneLine(err))
+		return l
+	}
+	for key, lease := range f.DHCP {
+		if lease != nil && lease.Prefix.IsValid() {
+			l.memory.Keep(key, lease)
+		}
+	}
+	l.last, l.written = f.Pool, raw
+	return l
+}
+
+// usePool has the pool know who had which address.
+func (l *leases) usePool(pool *dhcp.Pool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.pool != nil {
+		l.last = l.pool.Remembered()
+	}
+	for key, a := range l.last {
+		pool.Remember(key, a)
+	}
+	l.pool = pool
+}
+
+// reserve keeps addresses from being given by the pool.
+func (l *leases) reserve(addrs []netip.Addr) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.pool != nil {
+		l.pool.SetReserved(addrs)
+	}
+}
+
+func (l *leases) poolUse() (total, held int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.pool == nil {
+		return 0, 0
+	}
+	return l.pool.Use()
+}
+
+// run writes what changed, until ctx ends, and then once more.
+func (l *leases) run(ctx context.Context) error {
+	tick := time.NewTicker(leasesEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			l.write()
+			return nil
+		case <-tick.C:
+			l.write()
+		}
+	}
+}
+
+// write replaces the file when there is something new. It need not survive a
+// crash of the machine: an older file, or none, does no harm.
+func (l *leases) write() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f := leasesFile{DHCP: l.memory.All()}
+	if l.pool != nil {
+		f.Pool = l.pool.Remembered()
+	}
+	if len(f.DHCP)+len(f.Pool) == 0 && l.written == nil {
+		return
+	}
+	raw, err := json.Marshal(f)
+	if err != nil || bytes.Equal(raw, l.written) {
+		return
+	}
+	temporary := l.file + ".new"
+	if err = os.WriteFile(temporary, raw, 0o600); err == nil {
+		err = os.Rename(temporary, l.file)
+	}
+	if err != nil {
+		l.log.Warn("the addresses of clients are not remembered", "error", oneLine(err))
+	}
+	l.written = raw // not tried again before something changes
+}
