@@ -1,10 +1,12 @@
 // Tool is what the lab runs inside its namespaces and guests where no Debian
 // package does the job: an EtherIP end point that shares no code with vhub, a
-// VLAN interface, a sender of small frames that never waits, and a TCP session
-// that measures its own stalls.
+// VLAN interface, a sender of small frames that never waits, a sender and a
+// receiver of frames of every size, and a TCP session that measures its own stalls.
 //
 //	tool etherip -tap NAME -peer ADDR [-swapped]
 //	tool flood -dev NAME -to MAC -for 2s [-rate N]
+//	tool frames-send -dev NAME [-to MAC] [-min 14] [-max 1514] [-rounds 1]
+//	tool frames-receive -dev NAME [-to MAC] [-min 14] [-max 1514] [-for 20s] [-capture FILE]
 //	tool session-server -listen ADDR:PORT
 //	tool vlan -dev NAME -tap NAME -id N
 //	tool session -connect ADDR:PORT -for 120s -every 50ms
@@ -19,12 +21,14 @@ func main() {
 	commands := map[string]func([]string) error{
 		"etherip":        etherIP,
 		"flood":          flood,
+		"frames-send":    framesSend,
+		"frames-receive": framesReceive,
 		"session":        session,
 		"session-server": sessionServer,
 		"vlan":           vlan,
 	}
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: tool etherip|flood|session|session-server|vlan FLAGS")
+		fmt.Fprintln(os.Stderr, "usage: tool etherip|flood|frames-send|frames-receive|session|session-server|vlan FLAGS")
 		os.Exit(2)
 	}
 	if err := commands[os.Args[1]](os.Args[2:]); err != nil {
