@@ -76,7 +76,7 @@ An option (a setting of a hub or port) has the name it has in the file; a reques
 	}
 	b.WriteString("\n## Objects\n")
 	writeStructs(&b, structsOf(t, "."), "", nil)
-	b.WriteString("\n## What `device` holds\n\nThe field `device` of a port is an object by the port's kind: bridge.TAPStatus for tap, bridge.NICStatus for nic, etherip.PlainStatus for etherip without IPsec, a Tunnel and the fields of etherip.Status for etherip in IPsec.\n")
+	b.WriteString("\n## What `device` holds\n\nThe field `device` of a port is an object by the port's kind: bridge.TAPStatus for tap, bridge.NICStatus for nic, etherip.PlainStatus for etherip without IPsec, a Tunnel and the fields of etherip.Status for etherip in IPsec, a Road for l2tp.\n")
 	writeStructs(&b, structsOf(t, "../bridge"), "bridge.", []string{"TAPStatus", "NICStatus", "Offloads", "Counters"})
 	writeStructs(&b, structsOf(t, "../etherip"), "etherip.", []string{"PlainStatus", "Status"})
 	return b.Bytes()

@@ -79,6 +79,7 @@ Linux bridge (tap), a network interface (nic), another site (etherip).`,
 	flags.VarP(&choice{value: &a.output, of: []string{"text", "json"}}, "output", "o", "write `text|json`")
 	a.output = "text"
 	root.AddGroup(&cobra.Group{ID: "run", Title: "The daemon:"}, &cobra.Group{ID: "build", Title: "Hubs and ports:"},
+		&cobra.Group{ID: "users", Title: "Users and their clients:"},
 		&cobra.Group{ID: "look", Title: "Looking:"}, &cobra.Group{ID: "other", Title: "Other:"})
 	add := func(group string, commands ...*cobra.Command) {
 		for _, c := range commands {
@@ -87,7 +88,8 @@ Linux bridge (tap), a network interface (nic), another site (etherip).`,
 		}
 	}
 	add("run", a.serveCommand(), a.configCommand())
-	add("build", a.portCommand(), a.hubCommand(), a.clientCommand())
+	add("build", a.portCommand(), a.hubCommand())
+	add("users", a.userCommand(), a.sessionCommand(), a.clientCommand())
 	add("look", a.statusCommand(), a.eventsCommand(), a.macCommand(), a.arpCommand(), a.explainCommand(), a.saCommand())
 	add("other", a.completionCommand(root), a.versionCommand())
 	root.AddCommand(a.docsCommand(root))

@@ -22,6 +22,8 @@ var kindExample = map[string]string{
 	config.KindEtherIP: `  vhub port add etherip office --peer 203.0.113.7 --plain
   vhub port add etherip ix --peer-id keyid:ix2015 --key-file ix.psk
   vhub port add etherip osaka --peer vpn.example.net --peer-id fqdn:osaka --key-file osaka.psk --uplinks wan0,wan1`,
+	config.KindL2TP: `  vhub port add l2tp road --key-file road.psk
+  vhub port add l2tp road --key-file road.psk --pool 172.16.0.200-172.16.0.230 --dns 172.16.0.1 --routes 172.16.0.0/16`,
 }
 
 func (a *app) portCommand() *cobra.Command {

@@ -46,7 +46,7 @@ func writePort(w io.Writer, p api.Port) error {
 	if err := writeDrops(w, "dropped by the hub", p.Drops); err != nil {
 		return err
 	}
-	if err := writeDrops(w, "dropped by the "+deviceTitle(p.Kind)+"'s side", deviceDrops(p.Device)); err != nil {
+	if err := writeDrops(w, "dropped on the "+deviceTitle(p.Kind)+" side", deviceDrops(p.Device)); err != nil {
 		return err
 	}
 	for _, note := range p.Notes {
@@ -58,6 +58,9 @@ func writePort(w io.Writer, p api.Port) error {
 func deviceTitle(kind string) string {
 	if kind == "tap" || kind == "nic" {
 		return "device"
+	}
+	if kind == "l2tp" {
+		return "clients"
 	}
 	return "peer"
 }

@@ -12,6 +12,7 @@ import (
 
 	"vhub/api"
 	"vhub/cmd/vhub/text"
+	"vhub/config"
 )
 
 func (a *app) statusCommand() *cobra.Command {
@@ -39,6 +40,7 @@ func writeStatus(w io.Writer, s api.Status) error {
 		{Name: "state", Value: s.StateDir},
 		{Name: "socket", Value: s.Socket},
 		{Name: "memory", Value: text.Bytes(s.MemoryBytes)},
+		{Name: "sessions", Value: sessionsText(s)},
 	}); err != nil {
 		return err
 	}
@@ -49,6 +51,18 @@ func writeStatus(w io.Writer, s api.Status) error {
 		}
 	}
 	return nil
+}
+
+// sessionsText is how many users are logged in; "" where there is no port for them.
+func sessionsText(s api.Status) string {
+	for _, h := range s.Hubs {
+		for _, p := range h.Ports {
+			if p.Kind == config.KindL2TP {
+				return fmt.Sprint(s.Sessions)
+			}
+		}
+	}
+	return ""
 }
 
 func confirmText(c *api.Confirm) string {
