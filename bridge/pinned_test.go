@@ -9,7 +9,6 @@ import (
 
 	"vhub/eth"
 	"vhub/internal/netlab"
-	"vhub/internal/testenv"
 )
 
 // pinsOf returns the static, sticky entries of a bridge's port as "mac" or
@@ -89,8 +88,9 @@ func TestPinsWithVLANFiltering(t *testing.T) {
 	lab := newLab(t)
 	ns := lab.NS("host")
 	if out, err := ns.Run("ip", "link", "add", "br0", "type", "bridge", "vlan_filtering", "1"); err != nil {
-		testenv.Missing(t, "this kernel's bridge cannot filter VLANs: "+strings.TrimSpace(out))
+		t.Skipf("SKIPPED here, run in a guest by lab.TestBridgeThatFiltersVLANs: this kernel's bridge cannot filter VLANs: %s", strings.TrimSpace(out))
 	}
+	ns.Must("ip", "link", "set", "dev", "br0", "up") // of a bridge that is down the kernel tells no changes
 	a := openTAP(t, TAPConfig{Name: "a", Netns: ns.Path(), Bridge: "br0", PinStations: true, Offload: true})
 	ns.Must("bridge", "vlan", "add", "dev", "vh-a", "vid", "30")
 	a.StationLearned(0, mac(1))
@@ -99,7 +99,8 @@ func TestPinsWithVLANFiltering(t *testing.T) {
 
 	t.Log("filtering is turned off, and on again")
 	ns.Must("ip", "link", "set", "br0", "type", "bridge", "vlan_filtering", "0")
-	wantPins(t, lab, ns, "vh-a", "02:00:00:00:00:01")
+	// The kernel (br_fdb_add) puts an entry without a VLAN into those of the port too.
+	wantPins(t, lab, ns, "vh-a", "02:00:00:00:00:01", "02:00:00:00:00:01 vlan 1", "02:00:00:00:00:01 vlan 30")
 	ns.Must("ip", "link", "set", "br0", "type", "bridge", "vlan_filtering", "1")
 	wantPins(t, lab, ns, "vh-a", "02:00:00:00:00:01 vlan 1", "02:00:00:00:00:01 vlan 30")
 }

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"errors"
+	"maps"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -113,8 +114,12 @@ func (p *pinner) resync(all []station) error {
 		p.refs[k]++
 	}
 	for k := range state.pins {
-		if p.refs[k] == 0 {
-			p.note(p.table.del(k))
+		if p.refs[k] != 0 {
+			continue
+		}
+		p.note(p.table.del(k))
+		if k.vid == 0 { // the kernel (br_fdb_delete) takes the address out of every VLAN then
+			maps.DeleteFunc(state.pins, func(q pin, _ struct{}) bool { return q.mac == k.mac })
 		}
 	}
 	for k := range p.refs {

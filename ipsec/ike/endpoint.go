@@ -95,8 +95,7 @@ func (e *Endpoint) SetPeers(now time.Time, peers []*Peer, out *Out) error {
 	}
 	e.peers = table
 	for _, s := range e.byID() {
-		if s.peer == nil {
-			s.end(Reason{Code: LocalClose, Detail: "the configuration changed"}, false)
+		if s.peer == nil { // who it is is looked up when it says so, in the new table
 			continue
 		}
 		i := slices.IndexFunc(peers, func(p *Peer) bool { return p.Name == s.peer.Name })
