@@ -34,7 +34,7 @@ type road struct {
 	log    *slog.Logger
 	server *l2tp.Server
 	leases *leases
-	auth   authenticator
+	auth   *portAuth
 
 	run *engineRun // nil without IPsec
 	udp *l2tp.UDP  // nil with IPsec
@@ -43,19 +43,12 @@ type road struct {
 	cfg *config.Port
 }
 
-// authenticator knows who may log in at one port.
-type authenticator interface {
-	l2tp.Authenticator
-	// Close tells the last accounting that waits, as far as that is quickly done.
-	Close() error
-}
-
 // roadHost is what the l2tp ports of the daemon have in common.
 type roadHost struct {
 	ipsec *ipsecHost
 	keys  keyReader
 	hub   func(name string) *hub.Hub // the switch at work now; nil for none
-	auth  func(hubName string, cfg *config.Port, log *slog.Logger) (authenticator, error)
+	auth  func(hubName string, cfg *config.Port, log *slog.Logger) (*portAuth, error)
 	fixed func() []netip.Addr // addresses of users, which no pool gives to others
 	state string              // folder for leases
 
@@ -77,6 +70,22 @@ func (d *Daemon) roadHost() *roadHost {
 			}
 			return nil
 		}}
+}
+
+// newAuthenticator makes what checks the logins of one l2tp port.
+func (d *Daemon) newAuthenticator(hubName string, cfg *config.Port, log *slog.Logger) (*portAuth, error) {
+	var secret config.Secret
+	if q := cfg.L2TP.Servers; q != nil {
+		var err error
+		if secret, err = d.readKey(q.SecretFile); err != nil {
+			return nil, api.Errorf(api.CodeFailed, "radius %s: %v", q.Name, err)
+		}
+	}
+	a, err := newPortAuth(d.users, func(name string) bool { return d.hub(name) != nil }, hubName, cfg.L2TP, secret, log)
+	if err != nil {
+		return nil, api.Errorf(api.CodeFailed, "%s: %v", describe(cfg), err)
+	}
+	return a, nil
 }
 
 func (h *roadHost) memory(name string) *roadMemory {

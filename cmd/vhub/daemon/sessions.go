@@ -21,7 +21,7 @@ func (d *Daemon) registerSessions(s *api.Server) {
 		if err != nil {
 			return api.Kicked{}, err
 		}
-		reason := cmp.Or(r.Reason, "ended by the operator")
+		reason := "kicked: " + cmp.Or(r.Reason, "the operator ended the session")
 		if err := road.server.Kick(x.Name, reason); err != nil {
 			return api.Kicked{}, notFound(err)
 		}

@@ -247,7 +247,7 @@ func (d *Daemon) endUser(name string) []string {
 	for _, h := range d.all() {
 		if _, err := d.users.Login(time.Now(), name, h.name); err != nil {
 			for _, r := range h.roads() {
-				ended = append(ended, r.server.KickUser(name, err.Error())...)
+				ended = append(ended, r.server.KickUser(name, "kicked: "+err.Error())...)
 			}
 		}
 	}
