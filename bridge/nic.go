@@ -117,8 +117,8 @@ func (n *NIC) run(ctx context.Context, in input, setUp func(bool)) error {
 
 // readSocket reads until the socket is closed or ctx ends.
 func (n *NIC) readSocket(ctx context.Context, s *nicSocket, in input) {
-	s.file.SetReadDeadline(time.Time{})
-	stop := context.AfterFunc(ctx, func() { s.file.SetReadDeadline(time.Unix(1, 0)) })
+	s.bell.Resume()
+	stop := context.AfterFunc(ctx, s.bell.Interrupt)
 	defer stop()
 	r := newNICReader(n, s)
 	for ctx.Err() == nil && n.sock.Load() == s {
@@ -333,7 +333,7 @@ func (n *NIC) drop() {
 		if lost := s.lost(); lost > 0 {
 			n.count.drop(dropKernel, lost)
 		}
-		s.file.Close()
+		s.close()
 		n.mu.Lock()
 		n.state.up = false
 		n.mu.Unlock()

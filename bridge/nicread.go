@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vhub/eth"
+	"vhub/internal/doorbell"
 )
 
 // A NIC reader's batch: one recvmmsg, a slot for each message.
@@ -43,6 +44,7 @@ func (h *hostAddrs) has(a eth.Addr) bool { return a == h.nic || a == h.bridge }
 type nicReader struct {
 	nic    *NIC
 	conn   syscall.RawConn
+	bell   *doorbell.Bell
 	vnet   bool
 	slab   []byte
 	msgs   [nicBatch]mmsghdr
@@ -57,7 +59,7 @@ type nicReader struct {
 }
 
 func newNICReader(n *NIC, s *nicSocket) *nicReader {
-	r := &nicReader{nic: n, conn: s.conn, vnet: s.vnet, slab: make([]byte, nicBatch*nicSlot)}
+	r := &nicReader{nic: n, conn: s.conn, bell: s.bell, vnet: s.vnet, slab: make([]byte, nicBatch*nicSlot)}
 	for i := range r.msgs {
 		// The header, or as much room, comes in front: a restored tag moves the
 		// addresses into it.
@@ -79,7 +81,7 @@ func newNICReader(n *NIC, s *nicSocket) *nicReader {
 // readBatch waits for frames and returns them; they are good until the next call.
 func (r *nicReader) readBatch() ([]eth.Frame, error) {
 	r.n, r.bytes, r.err = 0, 0, nil
-	if err := r.conn.Read(r.fill); err != nil {
+	if err := r.bell.Read(r.conn, r.fill); err != nil {
 		return nil, err
 	}
 	r.nic.count.rxFrames.Add(uint64(r.n))

@@ -6,12 +6,15 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"vhub/internal/doorbell"
 )
 
 // nicSocket is an AF_PACKET socket on one interface.
 type nicSocket struct {
 	file *os.File
 	conn syscall.RawConn
+	bell *doorbell.Bell
 	vnet bool // PACKET_VNET_HDR
 }
 
@@ -37,12 +40,24 @@ func openNICSocket(index int, promisc, vnet bool) (*nicSocket, error) {
 		unix.Close(fd)
 		return nil, err
 	}
-	s.file = os.NewFile(uintptr(fd), "packet")
-	if s.conn, err = s.file.SyscallConn(); err != nil {
+	if s.file, err = doorbell.File(fd, "packet"); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	if s.bell, err = doorbell.New(fd); err == nil {
+		s.conn, err = s.file.SyscallConn()
+	}
+	if err != nil {
 		s.file.Close()
 		return nil, err
 	}
 	return s, nil
+}
+
+// close ends the socket and wakes its reader.
+func (s *nicSocket) close() {
+	s.bell.Close()
+	s.file.Close()
 }
 
 func (s *nicSocket) setUp(fd, index int, promisc bool) error {

@@ -8,6 +8,8 @@ import (
 
 	"github.com/songgao/water"
 	"golang.org/x/sys/unix"
+
+	"vhub/internal/doorbell"
 )
 
 // tapDevice is an open TAP device: a file for each queue. The device lives as
@@ -15,7 +17,7 @@ import (
 type tapDevice struct {
 	files    []*os.File
 	conns    []syscall.RawConn
-	bells    []*doorbell
+	bells    []*doorbell.Bell
 	vnet     bool
 	driver   string
 	offloads Offloads
@@ -200,7 +202,7 @@ var errExists = errors.New("an interface of that name exists and is not this por
 
 // add takes over a queue's descriptor.
 func (d *tapDevice) add(fd int) error {
-	f, err := queueFile(fd)
+	f, err := doorbell.File(fd, tunPath)
 	if err != nil {
 		unix.Close(fd)
 		return err
@@ -210,7 +212,7 @@ func (d *tapDevice) add(fd int) error {
 		f.Close()
 		return err
 	}
-	b, err := newDoorbell(fd)
+	b, err := doorbell.New(fd)
 	if err != nil {
 		f.Close()
 		return err
@@ -219,16 +221,6 @@ func (d *tapDevice) add(fd int) error {
 	d.conns = append(d.conns, c)
 	d.bells = append(d.bells, b)
 	return nil
-}
-
-// queueFile makes a file of a descriptor that the runtime's poller does not
-// watch: the doorbell does.
-func queueFile(fd int) (*os.File, error) {
-	if err := unix.SetNonblock(fd, false); err != nil { // a file that may block is left alone
-		return nil, err
-	}
-	f := os.NewFile(uintptr(fd), tunPath)
-	return f, unix.SetNonblock(fd, true)
 }
 
 func (d *tapDevice) control(queue int, f func(fd int) error) error {
@@ -242,7 +234,7 @@ func (d *tapDevice) control(queue int, f func(fd int) error) error {
 // close gives up the queues; with the last the kernel removes the device.
 func (d *tapDevice) close() {
 	for i, f := range d.files {
-		d.bells[i].file.Close()
+		d.bells[i].Close()
 		f.Close()
 	}
 }

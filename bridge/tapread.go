@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vhub/eth"
+	"vhub/internal/doorbell"
 )
 
 // Sizes of a reader's batch: the slab holds 64 plain frames, or 8 of 64 KB.
@@ -36,7 +37,7 @@ type input interface {
 
 // tapReader reads one queue. One goroutine uses it.
 type tapReader struct {
-	bell   *doorbell
+	bell   *doorbell.Bell
 	conn   syscall.RawConn
 	count  *counters
 	vnet   bool
@@ -49,7 +50,7 @@ type tapReader struct {
 	fill   func(fd uintptr)
 }
 
-func newTAPReader(conn syscall.RawConn, bell *doorbell, vnet bool, c *counters) *tapReader {
+func newTAPReader(conn syscall.RawConn, bell *doorbell.Bell, vnet bool, c *counters) *tapReader {
 	r := &tapReader{conn: conn, bell: bell, count: c, vnet: vnet, slab: make([]byte, slabLen)}
 	r.fill = r.drain
 	return r
@@ -61,7 +62,7 @@ func (r *tapReader) readBatch() ([]eth.Frame, error) {
 	r.n, r.bytes, r.err = 0, 0, nil
 	for r.n == 0 && r.err == nil {
 		if r.dry {
-			if err := r.bell.wait(); err != nil {
+			if err := r.bell.Wait(); err != nil {
 				return nil, err
 			}
 			r.dry = false
@@ -128,12 +129,12 @@ func (r *tapReader) take(b []byte) bool {
 // run reads all queues until ctx ends.
 func (t *TAP) run(ctx context.Context, newInput func() input) error {
 	for _, b := range t.dev.bells {
-		b.file.SetReadDeadline(time.Time{})
+		b.Resume()
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	stop := context.AfterFunc(ctx, func() {
 		for _, b := range t.dev.bells {
-			b.file.SetReadDeadline(time.Unix(1, 0)) // wakes the readers
+			b.Interrupt() // wakes the readers
 		}
 	})
 	defer stop()

@@ -67,7 +67,7 @@ const passingError = 10 * time.Millisecond
 // frame), good until the next call. Errors that pass, such as a network that is
 // down, are counted and not returned.
 func (s *rawSocket) receive() ([][]byte, error) {
-	if err := s.conn.Read(s.recvFn); err != nil {
+	if err := s.bell.Read(s.conn, s.recvFn); err != nil {
 		return nil, err
 	}
 	s.payloads = s.payloads[:0]

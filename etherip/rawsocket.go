@@ -8,12 +8,12 @@ import (
 	"os"
 	"sync"
 	"syscall"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"vhub/eth"
+	"vhub/internal/doorbell"
 )
 
 const (
@@ -30,6 +30,7 @@ type rawSocket struct {
 	v4      bool
 	file    *os.File
 	conn    syscall.RawConn
+	bell    *doorbell.Bell
 	count   *counters
 	refused func() // called when the kernel refused a packet: the path may have changed
 
@@ -65,14 +66,27 @@ func openRaw(peer, local netip.Addr, df bool, count *counters) (*rawSocket, erro
 		unix.Close(fd)
 		return nil, err
 	}
-	s.file = os.NewFile(uintptr(fd), "etherip")
-	if s.conn, err = s.file.SyscallConn(); err != nil {
-		s.file.Close()
-		return nil, err
+	if err := s.watch(fd); err != nil {
+		return nil, fmt.Errorf("raw socket for EtherIP: %w", err)
 	}
 	s.senders.New = func() any { return newSendCall(s) }
 	s.makeBuffers()
 	return s, nil
+}
+
+// watch takes the descriptor over.
+func (s *rawSocket) watch(fd int) (err error) {
+	if s.file, err = doorbell.File(fd, "etherip"); err != nil {
+		unix.Close(fd)
+		return err
+	}
+	if s.bell, err = doorbell.New(fd); err == nil {
+		s.conn, err = s.file.SyscallConn()
+	}
+	if err != nil {
+		s.file.Close()
+	}
+	return err
 }
 
 func (s *rawSocket) setUp(fd int, peer, local netip.Addr, df bool) error {
@@ -143,12 +157,15 @@ func onlyFrom(fd int, peer netip.Addr) error {
 	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]})
 }
 
-func (s *rawSocket) close() error { return s.file.Close() }
+func (s *rawSocket) close() error {
+	s.bell.Close() // wakes receive
+	return s.file.Close()
+}
 
 // interrupt makes receive return, until resume.
-func (s *rawSocket) interrupt() { _ = s.file.SetReadDeadline(time.Unix(1, 0)) }
+func (s *rawSocket) interrupt() { s.bell.Interrupt() }
 
-func (s *rawSocket) resume() { _ = s.file.SetReadDeadline(time.Time{}) }
+func (s *rawSocket) resume() { s.bell.Resume() }
 
 // overflows returns how many packets were lost because the receive buffer was full.
 func (s *rawSocket) overflows() (n uint64) {

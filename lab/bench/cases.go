@@ -22,7 +22,7 @@ var cases = []*benchCase{
 	{"vde", "vde_switch", "two TAPs (-t), defaults", vde},
 	{"ovs", "Open vSwitch, netdev datapath", "datapath_type=netdev, fail_mode=standalone, two internal ports", openVSwitch},
 	{"vhub-etherip", "vhub, EtherIP, plain", "two vhubs, a tap and an etherip port each; no encryption", vhubEtherIP("plain = true")},
-	{"vhub-gcm", "vhub, EtherIP/IPsec, AES-128-GCM", "two vhubs, IKEv1 with a pre-shared key, ESP aes128gcm16", vhubEtherIP(`esp = ["aes128gcm16"]`)},
+	{"vhub-gcm", "vhub, EtherIP/IPsec, AES-128-GCM", "two vhubs, IKEv1 with a pre-shared key, ESP aes128gcm16 in UDP (nat_t = always: the kernel then cuts and joins the packets)", vhubEtherIP(`esp = ["aes128gcm16"]`)},
 	{"vhub-cbc", "vhub, EtherIP/IPsec, AES-128-CBC + HMAC-SHA1", "the same with ESP aes128-sha1", vhubEtherIP(`esp = ["aes128-sha1"]`)},
 	{"softether-tls", "SoftEther native client, TLS", "vpnclient to vpnserver, one TCP connection, AES-256-GCM, nice -20", softEtherClient},
 	{"openvpn", "OpenVPN, tap, AES-256-GCM", "UDP, TLS with peer fingerprints, data channel in user space (--disable-dco), mssfix as it comes", openVPN},

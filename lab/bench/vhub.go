@@ -49,13 +49,12 @@ func vhubEtherIP(settings string) func(*stage) {
 		s.wan()
 		key := s.file("key.psk", "a key for one run of a benchmark\n")
 		for _, end := range []struct {
-			ns   *netlab.NS
-			name string
-			peer string
-		}{{s.a, "ta", wanB}, {s.b, "tb", wanA}} {
+			ns               *netlab.NS
+			name, peer, role string
+		}{{s.a, "ta", wanB, "initiator"}, {s.b, "tb", wanA, "responder"}} {
 			auth := ""
 			if settings != "plain = true" {
-				auth = fmt.Sprintf("key_file = %q\n", filepath.Clean(key))
+				auth = fmt.Sprintf("key_file = %q\n  nat_t = \"always\"\n  role = %q\n", filepath.Clean(key), end.role)
 			}
 			s.vhub(end.ns, "vhub-"+end.name, tapPort(end.name, "")+
 				fmt.Sprintf("port \"etherip\" \"far\" {\n  peer = %q\n  %s\n  %s\n}\n", end.peer, settings, auth))

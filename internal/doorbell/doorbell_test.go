@@ -1,10 +1,9 @@
-package bridge
+package doorbell
 
 import (
 	"errors"
 	"os"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,11 +17,11 @@ func TestDoorbell(t *testing.T) {
 	}
 	defer unix.Close(p[0])
 	defer unix.Close(p[1])
-	b, err := newDoorbell(p[0])
+	b, err := New(p[0])
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer b.file.Close()
+	defer b.Close()
 	buf := make([]byte, 10)
 	write := func() {
 		if _, err := unix.Write(p[1], []byte{1}); err != nil {
@@ -31,7 +30,7 @@ func TestDoorbell(t *testing.T) {
 	}
 	for range 100 {
 		write()
-		if err := b.wait(); err != nil {
+		if err := b.Wait(); err != nil {
 			t.Fatal("there was something already:", err)
 		}
 		write() // not armed: rings nobody
@@ -41,7 +40,7 @@ func TestDoorbell(t *testing.T) {
 	}
 	for range 100 {
 		rung := make(chan error, 1)
-		go func() { rung <- b.wait() }()
+		go func() { rung <- b.Wait() }()
 		write()
 		if err := <-rung; err != nil {
 			t.Fatal(err)
@@ -50,13 +49,13 @@ func TestDoorbell(t *testing.T) {
 			t.Fatalf("rang, but read gave %d, %v", n, err)
 		}
 	}
-	b.file.SetReadDeadline(time.Unix(1, 0))
-	if err := b.wait(); !errors.Is(err, os.ErrDeadlineExceeded) {
+	b.Interrupt()
+	if err := b.Wait(); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("after the deadline: %v", err)
 	}
-	b.file.SetReadDeadline(time.Time{})
+	b.Resume()
 	write()
-	if err := b.wait(); err != nil {
+	if err := b.Wait(); err != nil {
 		t.Errorf("after the deadline was lifted: %v", err)
 	}
 }
@@ -68,13 +67,13 @@ func TestAClosedDoorbellWakesItsReader(t *testing.T) {
 	}
 	defer unix.Close(p[0])
 	defer unix.Close(p[1])
-	b, err := newDoorbell(p[0])
+	b, err := New(p[0])
 	if err != nil {
 		t.Fatal(err)
 	}
 	rung := make(chan error, 1)
-	go func() { rung <- b.wait() }()
-	b.file.Close()
+	go func() { rung <- b.Wait() }()
+	b.Close()
 	if err := <-rung; err == nil {
 		t.Error("a closed doorbell rang as if there were something to read")
 	}
