@@ -193,7 +193,7 @@ func (r *result) iperfUDP(secs float64) {
 // it goes.
 func (r *result) flood(secs float64, rate int) {
 	s := r.stage
-	r.ping("-c", "2", "-i", "0.05") // both stations are learned
+	s.a.Reaches(addrB, 20*time.Second) // both stations are learned, and what was queued before is gone
 	pids := s.pids()
 	before, cpu := s.counter(s.b, s.devB, "rx_packets"), cpuOf(pids)
 	out := s.a.Must(r.tool, "flood", "-dev", s.devA, "-to", r.floodTo, "-for", fmt.Sprintf("%.0fms", secs*1000), "-rate", strconv.Itoa(rate))
