@@ -2,7 +2,7 @@
 # install.sh - installs what the tests need and is missing: Debian packages, as root.
 # Without root or apt it says what is missing and ends well; the tests that need it then say SKIPPED.
 set -euo pipefail
-packages=(iproute2 iputils-ping nftables ethtool iperf3 tcpdump dnsmasq-base udhcpc procps user-mode-linux debootstrap)
+packages=(iproute2 iputils-ping nftables ethtool iperf3 tcpdump dnsmasq-base udhcpc procps user-mode-linux debootstrap freeradius freeradius-utils softether-vpnserver softether-vpncmd)
 # "install.sh peers" adds what make bench-peers compares vhub with.
 [ "${1:-}" != peers ] || packages+=(openvpn tinc vde2 openvswitch-switch n2n softether-vpnserver softether-vpnclient softether-vpncmd)
 missing=()

@@ -20,14 +20,15 @@ import (
 
 // A frame of n bytes, whose contents are known from n alone:
 //
-//	destination 6 | source 02:cc:00:00:00:n (n < 20, else 0) | 88b5 | n 2 | CRC-32 4 | pattern
+//	destination 6 | source 02:cc:00:00:d:n (n < 20, else 0) | 88b5 | n 2 | CRC-32 4 | pattern
 //
 // 88b5 is for local experiments (IEEE 802 section 9.2.2). What is too short for
-// size and checksum is known by its source.
+// size and checksum is known by its source. d is the destination's last byte, so
+// that the two directions have sources of their own.
 const frameHeader, frameMin = 14, 20
 
-func frameSource(n int) [6]byte {
-	s := [6]byte{0x02, 0xcc}
+func frameSource(dst []byte, n int) [6]byte {
+	s := [6]byte{0x02, 0xcc, 4: dst[5]}
 	if n < frameMin {
 		s[5] = byte(n)
 	}
@@ -36,7 +37,7 @@ func frameSource(n int) [6]byte {
 
 // sizedFrame is the frame of n bytes to dst.
 func sizedFrame(dst []byte, n int) []byte {
-	src := frameSource(n)
+	src := frameSource(dst, n)
 	f := append(append(append(make([]byte, 0, n), dst...), src[:]...), 0x88, 0xb5)
 	for i := len(f); i < n; i++ {
 		f = append(f, byte(i*7+n))
@@ -51,7 +52,7 @@ func sizedFrame(dst []byte, n int) []byte {
 
 // sizeOf is the size that the frame had when it was sent; 0 where it is not one of ours.
 func sizeOf(f []byte) int {
-	if len(f) < frameHeader || !bytes.Equal(f[6:11], []byte{0x02, 0xcc, 0, 0, 0}) || f[12] != 0x88 || f[13] != 0xb5 {
+	if len(f) < frameHeader || !bytes.Equal(f[6:11], []byte{0x02, 0xcc, 0, 0, f[5]}) || f[12] != 0x88 || f[13] != 0xb5 {
 		return 0
 	}
 	if f[11] != 0 {
@@ -155,6 +156,11 @@ func framesReceive(args []string) error {
 	if err != nil {
 		return err
 	}
+	// The switches on the way must know where the station is: what goes to an
+	// unknown one is flooded, and floods are limited.
+	if err := announce(fd, dst); err != nil {
+		return err
+	}
 	fmt.Fprintln(os.Stderr, "ready")
 	res := receiveSizes(fd, dst, *s, time.Now().Add(*length), capture)
 	if err := end(); err != nil {
@@ -163,14 +169,27 @@ func framesReceive(args []string) error {
 	return json.NewEncoder(os.Stdout).Encode(res)
 }
 
+// announce sends a frame of the station, to all.
+func announce(fd int, station []byte) error {
+	f := append(bytes.Repeat([]byte{0xff}, 6), station...)
+	_, err := unix.Write(fd, append(append(f, 0x88, 0xb5), make([]byte, 46)...))
+	return err
+}
+
+// receiveSizes counts what comes until all sizes are there or time is over.
+// While nothing has come, it announces the station every half second.
 func receiveSizes(fd int, dst []byte, s sizes, end time.Time, capture func([]byte)) FramesResult {
 	res := FramesResult{Longer: map[int]int{}}
 	seen := map[int]bool{}
 	buf := make([]byte, 1<<16)
+	announced := time.Now()
 	quiet := time.Time{} // the last sizes were seen; a little more time shows what comes twice
 	for now := time.Now(); now.Before(end) && (quiet.IsZero() || now.Before(quiet)); now = time.Now() {
 		n, _, err := unix.Recvfrom(fd, buf, 0)
 		if err != nil {
+			if len(seen) == 0 && now.Sub(announced) > 500*time.Millisecond {
+				_, announced = announce(fd, dst), now
+			}
 			continue
 		}
 		size := sizeOf(buf[:n])
