@@ -163,15 +163,15 @@ func TestDuplicates(t *testing.T) {
 			{what: "found there", link: "one", frame: tcp(A, B, 0, 1, 1200, eth.FlagACK, 0), want: "two:1"},
 			{what: "an echo of what it sent at two", link: "one", frame: tcp(B, A, 2, 1100, 1, eth.FlagACK, 100), want: "-", drop: "echo"},
 		}},
-		{"a station moves and repeats its announcement each 30 ms: taken within a tenth of a second", append(append(
+		{"a station moves and repeats its announcement each 70 ms: taken within a third of a second", append(append(
 			[]step{{what: "at lan", link: "lan", frame: garp(1), want: "one:1 two:1"}},
-			repeat(3, step{what: "too soon", link: "two", frame: garp(1), want: "-", drop: "echo", wait: 30 * ms})...),
+			repeat(3, step{what: "too soon", link: "two", frame: garp(1), want: "-", drop: "echo", wait: 70 * ms})...),
 			step{what: "taken", link: "two", frame: garp(1), want: "lan:1 one:1", wait: 70 * ms},
 			step{what: "found there", link: "one", frame: ping(A, B, 9), want: "two:1"})},
-		{"a station moves and only retransmits: taken within a fifth of a second", []step{
+		{"a station moves and only retransmits: taken within a third of a second", []step{
 			{what: "at lan", link: "lan", frame: tcp(B, A, 1, 1000, 1, eth.FlagACK, 100), want: "one:1"},
 			{what: "retransmission at 20 ms", link: "two", frame: tcp(B, A, 2, 1000, 1, eth.FlagACK, 100), want: "-", drop: "copy-other-port", wait: 20 * ms},
-			{what: "retransmission at 200 ms", link: "two", frame: tcp(B, A, 3, 1000, 1, eth.FlagACK, 100), want: "one:1", wait: 180 * ms},
+			{what: "retransmission at 300 ms", link: "two", frame: tcp(B, A, 3, 1000, 1, eth.FlagACK, 100), want: "one:1", wait: 280 * ms},
 			{what: "found there", link: "one", frame: ping(A, B, 9), want: "two:1"},
 		}},
 		{"a large TCP frame comes back in pieces", append(append(

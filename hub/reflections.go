@@ -8,7 +8,9 @@ import (
 // reflections is what a link knows of the frames that come back by it: how
 // late. A frame that comes back later than the link's window is taken for that
 // of a station that moved; where that keeps happening it is the wire, and the
-// window grows, up to the hub's echo window. Times are in units of seen.
+// window grows, up to the hub's echo window. It begins far above what a switch
+// needs, because a reader that waits for a processor takes its frames late.
+// Times are in units of seen.
 type reflections struct {
 	delay atomic.Uint32 // of the late ones, 0 where there are none
 	since atomic.Uint32 // of the late ones that are counted
@@ -16,7 +18,7 @@ type reflections struct {
 }
 
 const (
-	firstWindow = 100 * time.Millisecond
+	firstWindow = 250 * time.Millisecond
 	lateNeeded  = 3
 	lateSpan    = 10 * time.Second // in which that many are needed
 )

@@ -6,7 +6,7 @@ import (
 	"vhub/eth"
 )
 
-// A wire that hands frames back a fifth of a second late is found out after
+// A wire that hands frames back two fifths of a second late is found out after
 // three: from then on its echoes are told from stations that move.
 func TestSlowReflections(t *testing.T) {
 	l := newLab(t, Config{}, LinkConfig{Name: "lan", Suppress: true}, LinkConfig{Name: "slow", Suppress: true})
@@ -14,7 +14,7 @@ func TestSlowReflections(t *testing.T) {
 	for i := range 40 {
 		f := ping(mac(2), mac(1), uint16(i))
 		l.in["lan"].Input(l.now, []eth.Frame{f})
-		l.wait(200 * ms)
+		l.wait(400 * ms)
 		before := l.hub.Status().Counters.Drops[Echo] + l.hub.Status().Counters.Drops[CopyOtherPort]
 		l.in["slow"].Input(l.now, []eth.Frame{f})
 		if after := l.hub.Status().Counters.Drops[Echo] + l.hub.Status().Counters.Drops[CopyOtherPort]; after == before {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,6 +31,9 @@ var (
 // reads its result. Only a run that prints no statistics is an error of the lab.
 func (n *NS) Ping(args ...string) Ping {
 	n.lab.tb.Helper()
+	if !slices.Contains(args, "-W") { // else ping waits for the last answers only twice the longest time seen
+		args = append([]string{"-W", "2"}, args...)
+	}
 	out, _ := n.Run(append([]string{"ping"}, args...)...)
 	p, ok := ParsePing(out)
 	if !ok {
