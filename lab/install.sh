@@ -2,7 +2,10 @@
 # install.sh - installs what the tests need and is missing: Debian packages, as root.
 # Without root or apt it says what is missing and ends well; the tests that need it then say SKIPPED.
 set -euo pipefail
-packages=(iproute2 iputils-ping nftables ethtool iperf3 tcpdump dnsmasq-base udhcpc procps user-mode-linux debootstrap freeradius freeradius-utils softether-vpnserver softether-vpncmd)
+packages=(gcc libc6-dev # the race detector
+  iproute2 iputils-ping nftables ethtool iperf3 tcpdump dnsmasq-base udhcpc procps util-linux python3-minimal groff-base
+  user-mode-linux debootstrap softether-vpnserver softether-vpncmd freeradius freeradius-utils
+  strongswan-charon strongswan-swanctl libcharon-extra-plugins libstrongswan-standard-plugins libstrongswan-extra-plugins)
 # "install.sh peers" adds what make bench-peers compares vhub with.
 [ "${1:-}" != peers ] || packages+=(openvpn tinc vde2 openvswitch-switch n2n softether-vpnserver softether-vpnclient softether-vpncmd)
 missing=()
