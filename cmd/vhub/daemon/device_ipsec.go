@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"reflect"
 	"sync"
@@ -196,8 +197,8 @@ func (t *tunnel) where() string {
 func (t *tunnel) detail() json.RawMessage {
 	out := tunnelOf(t.tunnel.Status())
 	t.mu.Lock()
-	if !t.up && out.Problem == "" {
-		out.Problem = t.downed
+	if !t.up && t.downed != "" {
+		out.Problem = fmt.Sprintf("went down: %s; now: %s", t.downed, out.Problem)
 	}
 	t.mu.Unlock()
 	return detailOf(struct {
