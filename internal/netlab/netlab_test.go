@@ -1,6 +1,8 @@
 package netlab
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,6 +55,31 @@ func TestParsePing(t *testing.T) {
 		p, ok := ParsePing(tt.out)
 		if !ok || p.Sent != tt.sent || p.Received != tt.recv || p.Duplicates != tt.dups {
 			t.Errorf("%s: %+v", tt.name, p)
+		}
+	}
+}
+
+func TestPingThatEndedEarly(t *testing.T) {
+	seq := func(n ...int) string {
+		var b strings.Builder
+		for _, i := range n {
+			fmt.Fprintf(&b, "64 bytes from 10.0.0.2: icmp_seq=%d ttl=64 time=0.1 ms\n", i)
+		}
+		return b.String()
+	}
+	for _, tt := range []struct {
+		name string
+		p    Ping
+		want bool
+	}{
+		{"all came", Ping{Sent: 3, Received: 3, Output: seq(1, 2, 3)}, false},
+		{"the last is late", Ping{Sent: 3, Received: 2, Output: seq(1, 2)}, true},
+		{"one in the middle is lost", Ping{Sent: 3, Received: 2, Output: seq(1, 3)}, false},
+		{"none came", Ping{Sent: 3}, false},
+		{"one came twice", Ping{Sent: 3, Received: 2, Duplicates: 1, Output: seq(1, 2, 2)}, false},
+	} {
+		if got := tt.p.endedEarly(); got != tt.want {
+			t.Errorf("%s: %v", tt.name, got)
 		}
 	}
 }
