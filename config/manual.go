@@ -36,7 +36,9 @@ func Manual() []byte {
 		m.keys(b.attrs)
 	}
 	m.section("BLOCK RADIUS")
-	m.text("radius \"NAME\" { ... } stands at the top of the file: " + radiusDoc + ". A server is asked with Message-Authenticator, and its answers without one are dropped.")
+	m.text("radius \"NAME\" { ... } stands at the top of the file: " + radiusDoc + ".")
+	m.b.WriteString(".PP\n")
+	m.text(RadiusNotes()...)
 	m.keys(radiusTable)
 	m.section("FILES")
 	m.text("The last 50 revisions of the file are kept in the folder revisions of the state folder; see vhub config history and vhub config rollback.")

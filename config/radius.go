@@ -36,6 +36,16 @@ func (c *Config) RadiusNamed(name string) *Radius {
 
 const radiusDoc = "RADIUS servers that know the same users; ports name the block, and there may be several"
 
+// RadiusNotes is what the manual says of RADIUS, a paragraph each.
+func RadiusNotes() []string {
+	return []string{
+		"A port of kind l2tp names the block with its key radius. Users of the local database are decided by it alone, all others by the servers; with radius_only = true everybody is.",
+		"Every Access-Request carries a Message-Authenticator, and an answer without a good one is dropped (BlastRADIUS, CVE-2024-3596). FreeRADIUS sends it by itself since 3.2.5; an older one does with update reply { Message-Authenticator := 0x00 } in its section post-auth, and in Post-Auth-Type REJECT there.",
+		"Of an Access-Accept these are used: Framed-IP-Address (the source radius of the key order), Session-Timeout, Idle-Timeout, Acct-Interim-Interval, Class (sent back in accounting) and Reply-Message (logged). Filter-Id is logged. Tunnel-Private-Group-ID with Tunnel-Type VLAN (RFC 3580) is logged as a warning: sessions of l2tp are in the hub's untagged segment. A Service-Type other than Framed is a refusal.",
+		"Sent are User-Name, the proof of the method (EAP-MSCHAPv2 is sent as MS-CHAPv2, RFC 2548), NAS-Identifier, NAS-Port-Type, NAS-Port-Id, Service-Type, Framed-Protocol, Calling-Station-Id (the client's address), Called-Station-Id (hub and port), Acct-Session-Id, Tunnel-Type, Tunnel-Medium-Type, Tunnel-Client-Endpoint and Tunnel-Client-Auth-ID.",
+	}
+}
+
 // radiusPort is the port of RADIUS authentication (RFC 2865 section 3).
 const radiusPort = 1812
 

@@ -30,6 +30,9 @@ Durations are written as "500ms", "60s", "5m" or "2h". Lists are written in brac
 		p.section("THE BLOCK " + strings.ToUpper(block))
 		attributes(p, config.BlockAttributes(block))
 	}
+	p.section("THE BLOCKS RADIUS")
+	p.text(`radius "NAME" { ... }` + "\n\n" + strings.Join(config.RadiusNotes(), "\n\n"))
+	attributes(p, config.RadiusAttributes())
 	p.section("HUBS")
 	p.text(`hub "NAME" { ... }`)
 	attributes(p, config.HubAttributes())
