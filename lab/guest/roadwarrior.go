@@ -1,0 +1,371 @@
+package guest
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"vhub/internal/netlab"
+)
+
+// What NetworkManager-l2tp 1.20 has strongSwan propose when its user sets
+// nothing: a merge of what Windows 10 and Apple's systems propose, eleven for
+// phase 1 (its README).
+const (
+	NetworkManagerIKE = "aes256-sha2_256-modp2048,aes256-sha2_256-modp1536,aes256-sha2_256-modp1024,aes256-sha1-modp2048,aes256-sha1-modp1536,aes256-sha1-modp1024," +
+		"aes256-sha1-ecp384,aes128-sha1-modp1024,aes128-sha1-ecp256,3des-sha1-modp2048,3des-sha1-modp1024!"
+	NetworkManagerESP = "aes256-sha1,aes128-sha1,3des-sha1!"
+)
+
+// RoadWarriorConfig is a client and what it dials. The zero value of a field
+// stands for what is said beside it.
+type RoadWarriorConfig struct {
+	Server         string // address
+	PSK            string
+	User, Password string
+
+	IKE, ESP     string // strongSwan's proposals; "" is AES-256, SHA-1, MODP 2048
+	MTU          int    // of PPP, both ways; 0 is 1400, as Windows and NetworkManager-l2tp have it
+	NoNATT       bool   // raw ESP where there is no NAT; otherwise the NAT is found as it is
+	ForceUDP     bool   // ESP in UDP, NAT or not
+	IKELifetime  time.Duration
+	ESPLifetime  time.Duration // 0: eight hours and one hour
+	RekeyMargin  time.Duration // rekeying begins so long before the end; 0 is nine minutes
+	DPD          bool
+	EphemeralUDP bool     // L2TP's source port is not 1701
+	Routes       []string // networks that are routed into the tunnel
+	MSCHAPv2Only bool     // else what pppd accepts but PAP
+}
+
+// Times says how long the parts of coming up took, by the host's clock.
+type Times struct {
+	IPsec time.Duration // from the first IKE packet to both SAs of ESP
+	L2TP  time.Duration // from there to the address
+	Total time.Duration // from the first IKE packet to the address, in one go
+}
+
+func (t Times) String() string {
+	return fmt.Sprintf("IPsec %.3f s, L2TP and PPP %.3f s, together %.3f s", t.IPsec.Seconds(), t.L2TP.Seconds(), t.Total.Seconds())
+}
+
+// RoadWarrior is a client in a guest: strongSwan, xl2tpd and pppd.
+type RoadWarrior struct {
+	g   *Guest
+	cfg RoadWarriorConfig
+	// Interface and Address are those of the PPP link, once it is up.
+	Interface, Address string
+}
+
+// NewRoadWarrior configures the client and starts its daemons; nothing is
+// dialled. The guest must be of flavor StrongSwan. A client that was there
+// before is ended.
+func NewRoadWarrior(tb netlab.TB, g *Guest, cfg RoadWarriorConfig) *RoadWarrior {
+	tb.Helper()
+	w := &RoadWarrior{g: g, cfg: cfg}
+	w.Stop()
+	for name, text := range w.files() {
+		g.Write("etc/"+name, text)
+	}
+	_, err := g.Run(time.Minute, `rm -f /lab/charon.log /lab/pppd.log /lab/xl2tpd.log
+ipsec start >/lab/ipsec.log 2>&1
+for i in $(seq 200); do [ -S /run/charon.ctl ] && ipsec status >/dev/null 2>&1 && break; sleep 0.05; done
+xl2tpd -D -c /lab/etc/xl2tpd.conf -C /run/xl2tpd/l2tp-control -p /run/xl2tpd.pid >/lab/xl2tpd.log 2>&1 </dev/null &
+for i in $(seq 200); do [ -p /run/xl2tpd/l2tp-control ] && [ -s /run/xl2tpd.pid ] && exit 0; sleep 0.05; done
+cat /lab/ipsec.log /lab/xl2tpd.log; exit 1`)
+	if err != nil {
+		tb.Fatalf("guest: road warrior: %v", err)
+	}
+	return w
+}
+
+// files are the daemons' configurations.
+func (w *RoadWarrior) files() map[string]string {
+	c := w.cfg
+	or := func(s, other string) string {
+		if s == "" {
+			return other
+		}
+		return s
+	}
+	seconds := func(d, other time.Duration) string {
+		if d == 0 {
+			d = other
+		}
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	}
+	yes := map[bool]string{true: "yes", false: "no"}
+	mtu := c.MTU
+	if mtu == 0 {
+		mtu = 1400
+	}
+	dpd := "none"
+	if c.DPD {
+		dpd = "restart"
+	}
+	port := "17/1701"
+	if c.EphemeralUDP {
+		port = "17"
+	}
+	f := map[string]string{
+		// An explicit list: Debian's kernel-libipsec would take ESP away from the kernel.
+		"strongswan.conf": `charon {
+  load = random nonce aes sha1 sha2 md5 des hmac kdf gmp openssl pem pubkey x509 kernel-netlink socket-default stroke updown
+  retransmit_timeout = 2
+  retransmit_tries = 3
+  filelog {
+    lab {
+      path = /lab/charon.log
+      default = 1
+      ike = 2
+      flush_line = yes
+    }
+  }
+}
+`,
+		"ipsec.conf": strings.Join([]string{"config setup", "  uniqueids=no", "conn l2tp", "  keyexchange=ikev1", "  authby=secret", "  type=transport",
+			"  left=%any", "  leftprotoport=" + port, "  right=" + c.Server, "  rightid=%any", "  rightprotoport=17/1701",
+			"  ike=" + or(c.IKE, "aes256-sha1-modp2048!"), "  esp=" + or(c.ESP, "aes256-sha1!"),
+			"  ikelifetime=" + seconds(c.IKELifetime, 8*time.Hour), "  lifetime=" + seconds(c.ESPLifetime, time.Hour),
+			"  margintime=" + seconds(c.RekeyMargin, 9*time.Minute), "  rekeyfuzz=0%", "  keyingtries=1",
+			"  forceencaps=" + yes[c.ForceUDP], "  dpdaction=" + dpd, "  dpddelay=5s", "  dpdtimeout=20s", "  auto=add", ""}, "\n"),
+		"ipsec.secrets": ": PSK 0s" + base64.StdEncoding.EncodeToString([]byte(c.PSK)) + "\n",
+		"xl2tpd.conf": "[global]\nport = " + map[bool]string{true: "0", false: "1701"}[c.EphemeralUDP] + "\ndebug tunnel = yes\ndebug state = yes\n[lac lab]\nlns = " + c.Server +
+			"\nppp debug = yes\npppoptfile = /lab/etc/options.l2tpd.client\nlength bit = yes\nautodial = no\n",
+		"options.l2tpd.client": strings.Join([]string{"ipcp-accept-local", "ipcp-accept-remote", "noipdefault", "nodefaultroute", "refuse-pap", "noauth", "noccp",
+			fmt.Sprint("mtu ", mtu), fmt.Sprint("mru ", mtu), "lcp-echo-interval 20", "lcp-echo-failure 3", "name " + pppQuote(c.User), "password " + pppQuote(c.Password),
+			"debug", "logfile /lab/pppd.log", ""}, "\n"),
+		"chap-secrets": "",
+	}
+	if c.MSCHAPv2Only {
+		f["options.l2tpd.client"] += "refuse-eap\nrefuse-chap\nrefuse-mschap\n"
+	}
+	if c.NoNATT {
+		f["strongswan.conf"] = strings.Replace(f["strongswan.conf"], "retransmit_timeout", "port_nat_t = 0\n  retransmit_timeout", 1)
+	}
+	return f
+}
+
+// pppQuote is a word of pppd's options file.
+func pppQuote(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+}
+
+// The words by which the daemons tell how far they are.
+var (
+	ikeBegins  = []string{"initiating Main Mode IKE_SA", "initiating Aggressive Mode IKE_SA"}
+	ipsecUp    = []string{"CHILD_SA l2tp{", " established with SPIs"}
+	pppUp      = "local  IP address "
+	pppFailed  = []string{"authentication failed", "Connection terminated", "LCP terminated", "Could not determine", "peer refused to authenticate"}
+	l2tpFailed = []string{"Maximum retries exceeded", "Connection closed to", "call_close: Call", "death_handler"}
+)
+
+// StartIPsec makes the SAs of IKE and ESP. The time is from the first packet on.
+func (w *RoadWarrior) StartIPsec(limit time.Duration) (time.Duration, error) {
+	t, err := w.dial(limit, false)
+	return t.IPsec, err
+}
+
+// DialL2TP calls the server and waits for an address. IPsec must be up. The time
+// is from the call on.
+func (w *RoadWarrior) DialL2TP(limit time.Duration) (time.Duration, error) {
+	l := w.logs()
+	start := time.Now()
+	if _, err := w.g.Run(limit, `echo "c lab" >/run/xl2tpd/l2tp-control`); err != nil {
+		return 0, err
+	}
+	at, err := w.address(l, time.Now().Add(limit))
+	return at.Sub(start), err
+}
+
+// Dial does both, one right after the other, as a user's click does.
+func (w *RoadWarrior) Dial(limit time.Duration) (Times, error) { return w.dial(limit, true) }
+
+// dial starts IPsec, and L2TP from within the same job of the guest.
+func (w *RoadWarrior) dial(limit time.Duration, call bool) (Times, error) {
+	l := w.logs()
+	script := fmt.Sprintf("timeout %d ipsec up l2tp >/lab/up.log 2>&1", int(limit.Seconds())+1)
+	if call {
+		script += "\necho \"c lab\" >/run/xl2tpd/l2tp-control"
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := w.g.Run(limit+2*time.Second, script)
+		done <- err
+	}()
+	end := time.Now().Add(limit)
+	began, err := l.wait(end, func() bool { return contains(l.charon(), ikeBegins[0]) || contains(l.charon(), ikeBegins[1]) })
+	if err != nil {
+		<-done
+		return Times{}, w.failure("IKE did not start", err)
+	}
+	up, err := l.wait(end, func() bool { return contains(l.charon(), ipsecUp...) }, done)
+	if err != nil {
+		return Times{}, w.failure("no IPsec", err)
+	}
+	t := Times{IPsec: up.Sub(began)}
+	if !call {
+		if err := <-done; err != nil {
+			return t, err
+		}
+		return t, nil
+	}
+	at, err := w.address(l, end)
+	<-done
+	t.L2TP, t.Total = at.Sub(up), at.Sub(began)
+	return t, err
+}
+
+// address waits until pppd has an address, and sets the routes.
+func (w *RoadWarrior) address(l *logs, end time.Time) (time.Time, error) {
+	failed := errors.New("")
+	at, err := l.wait(end, func() bool {
+		if contains(l.pppd(), pppUp) {
+			return true
+		}
+		for _, f := range pppFailed {
+			if contains(l.pppd(), f) {
+				failed = fmt.Errorf("pppd says: %s", lineWith(l.pppd(), f))
+				return true
+			}
+		}
+		for _, f := range l2tpFailed {
+			if contains(l.xl2tpd(), f) {
+				failed = fmt.Errorf("xl2tpd says: %s", lineWith(l.xl2tpd(), f))
+				return true
+			}
+		}
+		return false
+	})
+	if err != nil || failed.Error() != "" {
+		return at, w.failure("no address", errors.Join(err, failed))
+	}
+	_, w.Address, _ = strings.Cut(lineWith(l.pppd(), pppUp), pppUp)
+	_, w.Interface, _ = strings.Cut(lineWith(l.pppd(), "Using interface "), "Using interface ")
+	w.Address, w.Interface = strings.TrimSpace(w.Address), strings.TrimSpace(w.Interface)
+	for _, r := range w.cfg.Routes {
+		if _, err := w.g.Run(10*time.Second, "ip route replace "+r+" dev "+w.Interface); err != nil {
+			return at, err
+		}
+	}
+	return at, nil
+}
+
+// failure is an error with what the daemons said last.
+func (w *RoadWarrior) failure(what string, err error) error {
+	return fmt.Errorf("guest %s: %s: %w\nup: %s\ncharon: %s\nxl2tpd: %s\npppd: %s", w.g.Name, what, err,
+		tail([]byte(w.g.Read("up.log"))), tail([]byte(w.g.Read("charon.log"))), tail([]byte(w.g.Read("xl2tpd.log"))), tail([]byte(w.g.Read("pppd.log"))))
+}
+
+// HangUp ends the call and IPsec in good order and waits until the link is gone.
+// The client can dial again.
+func (w *RoadWarrior) HangUp() error {
+	_, err := w.g.Run(30*time.Second, `echo "d lab" >/run/xl2tpd/l2tp-control
+for i in $(seq 100); do ls -d /sys/class/net/ppp* >/dev/null 2>&1 || break; sleep 0.1; done
+ipsec down l2tp >/dev/null 2>&1
+ls -d /sys/class/net/ppp* 2>/dev/null && exit 1
+exit 0`)
+	return err
+}
+
+// Crash kills all of the client at once: nobody says good-bye, and the SAs of
+// the kernel are gone as after a power cut.
+func (w *RoadWarrior) Crash() error {
+	_, err := w.g.Run(30*time.Second, kill+"\nip xfrm state flush; ip xfrm policy flush")
+	return err
+}
+
+// Stop ends the client's daemons.
+func (w *RoadWarrior) Stop() {
+	_, _ = w.g.Run(30*time.Second, `[ -p /run/xl2tpd/l2tp-control ] && [ -s /run/xl2tpd.pid ] && echo "d lab" >/run/xl2tpd/l2tp-control
+[ -e /run/starter.charon.pid ] && ipsec stop
+`+kill)
+}
+
+// kill ends the daemons by the ids they wrote down. starter goes first, since it
+// would start charon again.
+const kill = `for f in /run/starter.charon.pid /run/charon.pid /run/xl2tpd.pid; do [ -s $f ] && kill -9 $(cat $f) 2>/dev/null; rm -f $f; done
+for p in $(pidof pppd); do kill -9 $p; done
+for i in $(seq 100); do ls -d /sys/class/net/ppp* >/dev/null 2>&1 || break; sleep 0.1; done
+rm -f /run/xl2tpd/l2tp-control /run/charon.ctl /run/charon.vici /run/xl2tpd.pid`
+
+// logs reads what the daemons have written since it was made. The guest writes
+// into a folder of the host, so that looking costs the guest nothing.
+type logs struct {
+	dir                    string
+	charonAt, xlAt, pppdAt int64
+}
+
+func (w *RoadWarrior) logs() *logs {
+	l := &logs{dir: w.g.Dir}
+	size := func(name string) int64 {
+		st, err := os.Stat(filepath.Join(l.dir, name))
+		if err != nil {
+			return 0
+		}
+		return st.Size()
+	}
+	l.charonAt, l.xlAt, l.pppdAt = size("charon.log"), size("xl2tpd.log"), size("pppd.log")
+	return l
+}
+
+func (l *logs) since(name string, at int64) string {
+	b, _ := os.ReadFile(filepath.Join(l.dir, name))
+	return string(b[min(at, int64(len(b))):])
+}
+
+func (l *logs) charon() string { return l.since("charon.log", l.charonAt) }
+func (l *logs) xl2tpd() string { return l.since("xl2tpd.log", l.xlAt) }
+func (l *logs) pppd() string   { return l.since("pppd.log", l.pppdAt) }
+
+// wait looks every 2 ms whether cond holds. A job that is done before that is
+// given half a second more, since its log may come after it.
+func (l *logs) wait(end time.Time, cond func() bool, job ...chan error) (time.Time, error) {
+	var over time.Time
+	for {
+		now := time.Now()
+		if cond() {
+			return now, nil
+		}
+		if now.After(end) {
+			return now, errors.New("not within the time")
+		}
+		if len(job) > 0 && len(job[0]) > 0 {
+			if over.IsZero() {
+				over = now.Add(500 * time.Millisecond)
+			} else if now.After(over) {
+				return now, errors.New("the command ended without it")
+			}
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+// contains tells whether one line has all the words, in order.
+func contains(text string, words ...string) bool {
+lines:
+	for line := range strings.Lines(text) {
+		for _, w := range words {
+			_, rest, ok := strings.Cut(line, w)
+			if !ok {
+				continue lines
+			}
+			line = rest
+		}
+		return true
+	}
+	return false
+}
+
+// lineWith is the last line with the word.
+func lineWith(text, word string) (last string) {
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, word) {
+			last = strings.TrimSpace(line)
+		}
+	}
+	return last
+}
