@@ -37,6 +37,10 @@ func (p *Peer) NewReceiver() func(now time.Time, payloads [][]byte) {
 func (r *receiver) receive(now time.Time, payloads [][]byte) {
 	s := r.p.s
 	sec := now.Unix()
+	if len(payloads) > 0 {
+		r.p.heard.Store(now.UnixMilli())
+		r.p.reads.Add(1)
+	}
 	for _, b := range payloads {
 		h, body, err := ParseHeader(b)
 		switch {
@@ -44,22 +48,38 @@ func (r *receiver) receive(now time.Time, payloads [][]byte) {
 			s.Counters.BadHeader.Add(1)
 			continue
 		case h.Control:
-			r.p.heard.Store(now.UnixMilli())
 			pkt := append([]byte(nil), b...)
 			s.offer(r.p, func(now time.Time) { r.p.control(now, pkt) })
 			continue
 		}
 		x := (*r.p.data.Load())[sessionKey(h.Tunnel, h.Session)]
 		if x == nil {
-			s.Counters.NoSession.Add(1)
+			r.early(sessionKey(h.Tunnel, h.Session), body)
 			continue
 		}
 		r.packet(now, sec, x, body)
 	}
 	r.flush(now)
-	if len(payloads) > 0 {
-		r.p.heard.Store(now.UnixMilli())
+}
+
+// early takes data for a session that is not here. A client begins with LCP
+// right behind its ICCN, which the loop may not have come to; what waits behind
+// it in the same order finds the session.
+func (r *receiver) early(key uint32, body []byte) {
+	p := r.p
+	proto, _, ok := ppp.Split(body)
+	if !ok || proto == ppp.ProtoIPv4 || proto == ppp.ProtoIPv6 {
+		p.s.Counters.NoSession.Add(1)
+		return
 	}
+	pkt := append([]byte(nil), body...)
+	p.s.offer(p, func(now time.Time) {
+		if x := p.byID[key]; x != nil {
+			x.link.Receive(now, pkt, &x.pout)
+		} else {
+			p.s.Counters.NoSession.Add(1)
+		}
+	})
 }
 
 // packet takes a PPP packet of a session.

@@ -49,7 +49,7 @@ type session struct {
 	began   time.Time
 	upAt    time.Time
 	rivalAt time.Time // when the wait for an older session to prove itself ends
-	rivals  map[*session]int64
+	rivals  map[*session]uint64
 	interim time.Time
 	reason  string
 	over    bool
@@ -216,7 +216,7 @@ func (x *session) checked(now time.Time, seq uint64, l Login, g Grant) {
 func (x *session) network(now time.Time) {
 	s := x.p.s
 	x.device = x.grant.User + "\x00" + x.ev.PeerHost + "\x00" + x.ev.PeerVendor + "\x00" + x.ev.CallingNumber
-	x.rivals = map[*session]int64{}
+	x.rivals = map[*session]uint64{}
 	n := 0
 	for _, o := range s.sessions {
 		if o == x || o.over || o.grant.User != x.grant.User || o.mac.IsZero() {
@@ -224,7 +224,7 @@ func (x *session) network(now time.Time) {
 		}
 		n++
 		if o.device == x.device {
-			x.rivals[o] = o.p.heard.Load()
+			x.rivals[o] = o.p.reads.Load()
 			o.p.ep.Hello(now, o.ev.Tunnel, &o.p.out)
 			o.p.carryOut(now)
 		}
@@ -250,7 +250,7 @@ func (x *session) judge(now time.Time) {
 		if o.over {
 			continue
 		}
-		if o.p.heard.Load() != before {
+		if o.p.reads.Load() != before {
 			alive++
 			continue
 		}

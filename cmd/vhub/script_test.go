@@ -22,7 +22,7 @@ import (
 
 // The scripts in testdata run the real program, each as a process of its own.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"vhub": main})
+	testscript.Main(m, map[string]func(){"vhub": main, "l2tpclient": l2tpClient})
 }
 
 // scriptsThatNeedRoot make devices, in a network namespace of their own.

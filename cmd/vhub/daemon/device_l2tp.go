@@ -234,10 +234,11 @@ func (r *road) WriteFrames(frames []eth.Frame) int { return len(frames) }
 func (r *road) Run(ctx context.Context, link *hub.Link) error {
 	link.SetUp(time.Now(), false) // nothing is behind it: no floods
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return r.server.Run(ctx) })
+	last, stop := context.WithCancel(context.WithoutCancel(ctx)) // the socket carries the server's last words
+	g.Go(func() error { defer stop(); return r.server.Run(ctx) })
 	g.Go(func() error { return r.leases.run(ctx) })
 	if r.udp != nil {
-		g.Go(func() error { return r.udp.Run(ctx) })
+		g.Go(func() error { return r.udp.Run(last) })
 	} else {
 		g.Go(func() error { return r.run.wait(ctx) })
 	}
