@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"vhub/internal/netlab"
 )
 
 // ticksPerSecond is USER_HZ, the unit of /proc's CPU times: 100 on every Linux
@@ -89,8 +91,10 @@ func facts() []string {
 		fmt.Sprintf("Machine: %d processors (%s), %s of memory", runtime.NumCPU(), procValue("/proc/cpuinfo", "model name"), procValue("/proc/meminfo", "MemTotal")),
 		"Kernel: " + unix.ByteSliceToString(u.Release[:]) + ", " + release() + ", " + runtime.Version(),
 	}
-	if b, err := exec.Command("git", "describe", "--tags", "--always", "--dirty").Output(); err == nil {
-		out = append(out, "vhub: "+strings.TrimSpace(string(b)))
+	if bin, err := netlab.Build(); err == nil {
+		if b, err := exec.Command(bin, "version").Output(); err == nil {
+			out = append(out, strings.Join(strings.Fields(string(b)), " "))
+		}
 	}
 	b, _ := os.ReadFile("/proc/loadavg")
 	if f := strings.Fields(string(b)); len(f) > 2 {
