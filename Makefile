@@ -39,7 +39,7 @@ demo: build ## the README's three sites in network namespaces, until Ctrl-C (roo
 
 bench: build ## ns a frame, allocations, TAP to TAP beside the kernel bridge (root)
 	$(GO) test -run '^$$' -bench . -benchmem ./eth ./hub ./etherip ./bridge
-	VHUB_BIN=$(CURDIR)/bin/vhub $(GO) run ./lab/bench
+	VHUB_BIN=$(CURDIR)/bin/vhub $(GO) run ./lab/bench -secs 1
 
 CASES ?=
 RUNS  ?= 5
