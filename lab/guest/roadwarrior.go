@@ -260,6 +260,20 @@ func (w *RoadWarrior) failure(what string, err error) error {
 		tail([]byte(w.g.Read("up.log"))), tail([]byte(w.g.Read("charon.log"))), tail([]byte(w.g.Read("xl2tpd.log"))), tail([]byte(w.g.Read("pppd.log"))))
 }
 
+// Established is how many SAs of IKE and how many pairs of ESP were made since
+// the daemons began: what is above one is rekeying and dialling again.
+func (w *RoadWarrior) Established() (ike, esp int) {
+	for line := range strings.Lines(w.g.Read("charon.log")) {
+		switch {
+		case contains(line, ipsecUp...):
+			esp++
+		case contains(line, "IKE_SA l2tp[", "] established between"):
+			ike++
+		}
+	}
+	return ike, esp
+}
+
 // HangUp ends the call and IPsec in good order and waits until the link is gone.
 // The client can dial again.
 func (w *RoadWarrior) HangUp() error {

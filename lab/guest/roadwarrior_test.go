@@ -1,6 +1,7 @@
 package guest_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +14,7 @@ import (
 
 // softEtherSegment is a SoftEther server at 198.51.100.1 whose hub has a DHCP
 // server, and a guest at .10.
-func softEtherSegment(t *testing.T) (*guest.Guest, *netlab.NS) {
+func softEtherSegment(t *testing.T) (*guest.Guest, *netlab.NS, *softether.Server) {
 	t.Helper()
 	softether.Need(t)
 	testenv.NeedTool(t, "linux.uml", "debootstrap", "dnsmasq", "ping")
@@ -23,12 +24,12 @@ func softEtherSegment(t *testing.T) (*guest.Guest, *netlab.NS) {
 	server.Addr("wan0", "198.51.100.1/24")
 	wan.Sh("ip tuntap add dev g1 mode tap")
 	wan.Bridge("internet", "server", "g1")
-	softether.Start(t, server, softether.Config{PSK: "labsecret", User: "alice", Password: "labpass"})
+	se := softether.Start(t, server, softether.Config{PSK: "labsecret", User: "alice", Password: "labpass"})
 	server.Addr(softether.TAP, "172.16.0.1/24")
 	server.Start("dnsmasq", "dnsmasq", "-d", "-C", "/dev/null", "-u", "root", "--port=0", "--leasefile-ro", "--interface="+softether.TAP, "--bind-interfaces",
 		"--dhcp-range=172.16.0.100,172.16.0.150,1h", "--dhcp-authoritative", "--no-ping")
 	g := guest.Boot(t, guest.StrongSwan, "g1", guest.NIC{NS: wan, TAP: "g1", CIDR: "198.51.100.10/24"})
-	return g, server
+	return g, server, se
 }
 
 func roadWarrior() guest.RoadWarriorConfig {
@@ -37,26 +38,27 @@ func roadWarrior() guest.RoadWarriorConfig {
 
 // The client against a server that is not ours: what fails here is the client's fault.
 func TestRoadWarriorWithSoftEther(t *testing.T) {
-	g, server := softEtherSegment(t)
+	g, server, se := softEtherSegment(t)
 	for _, tt := range []struct {
-		name string
-		edit func(*guest.RoadWarriorConfig)
-		want string // "" comes up; else in the error
+		name  string
+		edit  func(*guest.RoadWarriorConfig)
+		limit time.Duration
+		want  string // "" comes up; else in the error
 	}{
-		{"plain", func(*guest.RoadWarriorConfig) {}, ""},
+		{"wrong key", func(c *guest.RoadWarriorConfig) { c.PSK = "wrong" }, 10 * time.Second, "no IPsec"},
+		{"plain", func(c *guest.RoadWarriorConfig) {
+			c.IKELifetime, c.ESPLifetime, c.RekeyMargin = time.Minute, 30*time.Second, 24*time.Second
+		}, 40 * time.Second, ""},
+		{"wrong password", func(c *guest.RoadWarriorConfig) { c.Password = "wrong" }, 40 * time.Second, "authentication failed"},
 		{"as NetworkManager-l2tp", func(c *guest.RoadWarriorConfig) {
 			c.IKE, c.ESP = guest.NetworkManagerIKE, guest.NetworkManagerESP
-		}, ""},
-		{"wrong password", func(c *guest.RoadWarriorConfig) { c.Password = "wrong" }, "authentication failed"},
-		{"wrong key", func(c *guest.RoadWarriorConfig) { c.PSK = "wrong" }, "no IPsec"},
+		}, 40 * time.Second, ""},
 	} {
 		start := time.Now()
 		cfg := roadWarrior()
 		tt.edit(&cfg)
 		w := guest.NewRoadWarrior(t, g, cfg)
-		ready := time.Since(start)
-		times, err := w.Dial(40 * time.Second)
-		dialled := time.Since(start) - ready
+		times, err := w.Dial(tt.limit)
 		switch {
 		case tt.want == "" && err != nil:
 			t.Errorf("%s: %v", tt.name, err)
@@ -68,19 +70,29 @@ func TestRoadWarriorWithSoftEther(t *testing.T) {
 			if got := server.Ping("-c", "20", "-i", "0.02", w.Address); got.Received != 20 {
 				t.Errorf("%s: ping to the client: %v", tt.name, got)
 			}
+			if cfg.ESPLifetime > 0 {
+				rekeys(t, w, server)
+			}
 			if err := w.HangUp(); err != nil {
 				t.Errorf("%s: %v", tt.name, err)
 			}
 		case err == nil || !strings.Contains(err.Error(), tt.want):
 			t.Errorf("%s: got %v, want %q", tt.name, err, tt.want)
 		}
-		end := time.Now()
 		w.Stop()
-		t.Logf("%s: ready after %.1f s, dialled in %.1f s, stopped in %.1f s", tt.name, ready.Seconds(), dialled.Seconds(), time.Since(end).Seconds())
-		// SoftEther takes packets of a client that comes back within some 7 s of its
-		// delete for the old one's.
-		if tt.want == "" {
-			time.Sleep(8 * time.Second)
-		}
+		t.Logf("%s: %.1f s", tt.name, time.Since(start).Seconds())
+		se.WaitForgotten(40 * time.Second)
+	}
+}
+
+// rekeys waits for a rekey of phase 2 and looks whether the client is still there.
+func rekeys(t *testing.T, w *guest.RoadWarrior, server *netlab.NS) {
+	t.Helper()
+	server.Lab().WaitFor("rekey of phase 2", 40*time.Second, func() (bool, string) {
+		ike, esp := w.Established()
+		return esp >= 2, fmt.Sprintf("%d phase 1, %d phase 2", ike, esp)
+	})
+	if got := server.Ping("-c", "20", "-i", "0.02", w.Address); got.Received < 19 {
+		t.Errorf("ping after a rekey: %v", got)
 	}
 }

@@ -138,3 +138,14 @@ func (s *Server) Log() string {
 	})
 	return all.String()
 }
+
+// WaitForgotten waits until the server has forgotten every IPsec client. It
+// takes the packets of one that comes back within some ten seconds of its end
+// for the old one's.
+func (s *Server) WaitForgotten(limit time.Duration) {
+	s.NS.Lab().WaitFor("SoftEther without IPsec clients", limit, func() (bool, string) {
+		log := s.Log()
+		made, gone := strings.Count(log, "A new IPsec client is created."), strings.Count(log, "This IPsec Client is deleted.")
+		return made > 0 && made == gone, fmt.Sprintf("%d made, %d deleted", made, gone)
+	})
+}
