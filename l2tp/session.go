@@ -48,6 +48,7 @@ type session struct {
 	device  string // key of address and MAC: user and device
 	began   time.Time
 	upAt    time.Time
+	only6   time.Time // when IPv6 alone counts as up
 	rivalAt time.Time // when the wait for an older session to prove itself ends
 	rivals  map[*session]uint64
 	interim time.Time
@@ -397,6 +398,10 @@ func (x *session) up4(now time.Time, ev ppp.EventUp4) {
 	x.comesUp(now)
 }
 
+// waitFor4 is how long a session whose IPv6 is up waits for IPv4 before it
+// counts as up without: the line in the log and accounting name the address.
+const waitFor4 = 3 * time.Second
+
 func (x *session) up6(now time.Time, ev ppp.EventUp6) {
 	x.host.OpenIPv6(ev.PeerID)
 	room := x.room(ev.Params)
@@ -404,7 +409,9 @@ func (x *session) up6(now time.Time, ev ppp.EventUp6) {
 		f.v6, f.params = true, ev.Params
 		f.mss4In, f.mss6In = room-40, room-60
 	})
-	x.comesUp(now)
+	if x.upAt.IsZero() {
+		x.only6 = now.Add(waitFor4)
+	}
 }
 
 // room is the largest IP packet in bytes that goes to the client whole: what
@@ -417,7 +424,7 @@ func (x *session) comesUp(now time.Time) {
 	if !x.upAt.IsZero() {
 		return
 	}
-	x.upAt = now
+	x.upAt, x.only6 = now, time.Time{}
 	if x.grant.Interim > 0 {
 		x.interim = now.Add(x.grant.Interim)
 	}
@@ -457,6 +464,9 @@ func (x *session) advance(now time.Time) {
 	if !x.rivalAt.IsZero() && !now.Before(x.rivalAt) {
 		x.judge(now)
 	}
+	if !x.only6.IsZero() && !now.Before(x.only6) {
+		x.comesUp(now)
+	}
 	if !x.interim.IsZero() && !now.Before(x.interim) {
 		x.interim = now.Add(x.grant.Interim)
 		x.account(now, Interim)
@@ -489,7 +499,7 @@ func (x *session) deadline() time.Time {
 		return time.Time{}
 	}
 	next := earlier(x.link.Deadline(), x.rivalAt)
-	next = earlier(next, x.interim)
+	next = earlier(earlier(next, x.interim), x.only6)
 	next = earlier(next, x.ends())
 	if x.assign != nil {
 		next = earlier(next, x.assign.Deadline())

@@ -336,34 +336,37 @@ func addCounters(a, b hub.Counters) hub.Counters {
 // describe names a port in errors.
 func describe(p *config.Port) string { return fmt.Sprintf("port %s", p.Name) }
 
-// status is the port for the API.
+// status is the port for the API. The device is asked without the lock: it may
+// take its time, and one that has only begun waits for Run, which needs the lock.
 func (p *port) status() api.Port {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	s := api.Port{Hub: p.hub.name, Name: p.name, Kind: p.kind, Ups: p.ups, State: api.StateOff, Options: config.PortValues(p.cfg, false)}
-	counters := p.past
+	cfg, dev, link, counters, upSince := p.cfg, p.dev, p.link, p.past, p.upSince
+	on, err, retryAt := p.cancel != nil, p.err, p.retryAt
+	s := api.Port{Hub: p.hub.name, Name: p.name, Kind: p.kind, Ups: p.ups, State: api.StateOff}
+	p.mu.Unlock()
+	s.Options = config.PortValues(cfg, false)
 	switch {
-	case p.dev != nil:
-		link := p.link.Status()
-		counters = addCounters(p.past, link.Counters)
+	case dev != nil:
+		link := link.Status()
+		counters = addCounters(counters, link.Counters)
 		s.MACs, s.Segment = link.Stations, link.Segment
-		s.State, s.UpSince = api.StateUp, timePtr(p.upSince)
+		s.State, s.UpSince = api.StateUp, timePtr(upSince)
 		if !link.Up {
 			s.State, s.UpSince = api.StateDown, nil
-		} else if link.Since.After(p.upSince) {
+		} else if link.Since.After(upSince) {
 			s.UpSince = timePtr(link.Since)
 		}
-		if r, ok := p.dev.(*road); ok {
-			counters = addCounters(counters, r.fill(&s, p.upSince))
+		if r, ok := dev.(*road); ok {
+			counters = addCounters(counters, r.fill(&s, upSince))
 		}
-		s.Where, s.Device, s.Notes = p.dev.where(), p.dev.detail(), p.dev.notes()
-	case p.cancel != nil:
+		s.Where, s.Device, s.Notes = dev.where(), dev.detail(), dev.notes()
+	case on:
 		s.State = api.StateWaiting
-		if p.err != nil {
-			s.Error = oneLine(p.err)
+		if err != nil {
+			s.Error = oneLine(err)
 		}
-		if !p.retryAt.IsZero() {
-			s.RetryAt = timePtr(p.retryAt)
+		if !retryAt.IsZero() {
+			s.RetryAt = timePtr(retryAt)
 		}
 	}
 	s.Counters, s.Drops = countersOf(counters)
