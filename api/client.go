@@ -107,6 +107,8 @@ func (c *Client) unreachable(err error) *Error {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return Errorf(CodeFailed, "interrupted")
+	case c.path == "":
+		return Errorf(CodeBadRequest, "no socket is named").WithHint("name it with --socket or VHUB_SOCKET; without them it is %s", DefaultSocket)
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return Errorf(CodeFailed, "socket %s: no vhub is running there", c.path).
 			WithHint("start one with 'vhub serve', or name its socket with --socket or VHUB_SOCKET")

@@ -92,7 +92,7 @@ type Port struct {
 	Kind string `json:"kind"`
 	// State is up, down (the far end is not there), waiting (the device cannot be had; it tries again) or off (not enabled).
 	State string `json:"state"`
-	// Error is why it is not up.
+	// Error is why it is not up, or what is wrong although it is.
 	Error string `json:"error,omitempty"`
 	// RetryAt is when it is tried again.
 	RetryAt *time.Time `json:"retry_at,omitempty"`

@@ -18,7 +18,7 @@ func (s *space) findBridge(name string, create bool) (netlink.Link, error) {
 	l, err := s.nl.LinkByName(name)
 	if err == nil {
 		if l.Type() != "bridge" {
-			return nil, fmt.Errorf("%s is not a bridge but a %s interface", name, l.Type())
+			return nil, fmt.Errorf("%s is not a Linux bridge but an interface of type %s", name, l.Type())
 		}
 		return l, nil
 	}

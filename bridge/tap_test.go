@@ -295,7 +295,7 @@ func TestOpenTAPErrors(t *testing.T) {
 		{"the name is a foreign TAP's", TAPConfig{Ifname: "tap9"}, "exists and is not this port's"},
 		{"the same without offload", TAPConfig{Ifname: "tap9", Offload: false}, "exists and is not this port's"},
 		{"no such bridge", TAPConfig{Ifname: "x0", Bridge: "nobr"}, "no bridge nobr"},
-		{"not a bridge", TAPConfig{Ifname: "x0", Bridge: "taken"}, "taken is not a bridge but a veth"},
+		{"not a bridge", TAPConfig{Ifname: "x0", Bridge: "taken"}, "taken is not a Linux bridge but an interface of type veth"},
 		{"name too long", TAPConfig{Name: "a-much-too-long-name"}, "longer than 15 bytes"},
 		{"impossible MTU", TAPConfig{Ifname: "x0", MTU: 17}, "mtu 17 is outside"},
 		{"multicast address", TAPConfig{Ifname: "x0", MAC: eth.Addr{1}}, "multicast"},

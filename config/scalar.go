@@ -112,6 +112,15 @@ func durationText(d time.Duration) string {
 	return d.String()
 }
 
+// quote quotes what a user gave, so much of it as a line of text bears.
+func quote(s string) string {
+	const most = 64
+	if len(s) <= most {
+		return strconv.Quote(s)
+	}
+	return strconv.Quote(strings.ToValidUTF8(s[:most], "")) + "..."
+}
+
 // maxName is the longest name of a hub, port or group in bytes.
 const maxName = 32
 
@@ -124,7 +133,7 @@ func checkName(s string) error {
 		ok = ok && (letter || i > 0 && (r == '-' || r == '_' || r == '.'))
 	}
 	if !ok {
-		return fmt.Errorf("%q is not a name: want 1 to %d letters, digits, - _ . beginning with a letter or digit", s, maxName)
+		return fmt.Errorf("%s is not a name: want 1 to %d letters, digits, - _ . beginning with a letter or digit", quote(s), maxName)
 	}
 	return nil
 }
@@ -142,10 +151,10 @@ const maxInterface = 15
 func checkInterface(s string) error {
 	bad := strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`/:%,"'\`, r) })
 	if s == "" || s == "." || s == ".." || bad {
-		return fmt.Errorf("%q is not an interface name", s)
+		return fmt.Errorf("%s is not an interface name", quote(s))
 	}
 	if len(s) > maxInterface {
-		return fmt.Errorf("%q is too long for an interface name: %d characters, at most %d", s, len(s), maxInterface)
+		return fmt.Errorf("%s is too long for an interface name: %d characters, at most %d", quote(s), len(s), maxInterface)
 	}
 	return nil
 }
@@ -176,6 +185,9 @@ func checkHost(s string) error {
 	if a, err := netip.ParseAddr(s); err == nil {
 		if a.IsUnspecified() || a.IsMulticast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
 			return fmt.Errorf("%s is not the address of a peer", s)
+		}
+		if a.Is6() && a.IsLinkLocalUnicast() && a.Zone() == "" {
+			return fmt.Errorf("%s is link-local: name the interface too, like %s%%eth0", s, s)
 		}
 		return nil
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"vhub/api"
+	"vhub/cmd/vhub/text"
 )
 
 // app is what all commands share: the streams and the global flags.
@@ -58,7 +59,8 @@ func (a *app) rootCommand() *cobra.Command {
 "vhub serve" is the daemon; all other commands talk to it over its socket.
 
 A hub is a virtual switch, and a port is one of its plugs: a TAP device in a
-Linux bridge (tap), a network interface (nic), another site (etherip).`,
+Linux bridge (tap), a network interface (nic), another site (etherip), or a door
+for road warriors (l2tp).`,
 		Example: `  vhub serve                                             # in one terminal
   vhub port add tap lan --bridge br0                     # this host's LAN joins
   vhub port add etherip office --peer 203.0.113.7 --plain
@@ -74,9 +76,9 @@ Linux bridge (tap), a network interface (nic), another site (etherip).`,
 		return usageError{fmt.Errorf("%s: %s; see '%s --help'", commandName(c), lowerFirst(err.Error()), c.CommandPath())}
 	})
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.socket, "socket", defaultSocket(), "the daemon's `PATH` (VHUB_SOCKET)")
-	flags.StringVar(&a.hub, "hub", "", "the `HUB` that is meant; needed only where there are several")
-	flags.VarP(&choice{value: &a.output, of: []string{"text", "json"}}, "output", "o", "write `text|json`")
+	flags.StringVar(&a.socket, "socket", defaultSocket(), "the `PATH` of the daemon's socket; VHUB_SOCKET names it too")
+	flags.StringVar(&a.hub, "hub", "", "the `HUB` that is meant, where there are several")
+	flags.VarP(&choice{value: &a.output, of: []string{"text", "json"}}, "output", "o", "how the answer is written: `text|json`")
 	a.output = "text"
 	root.AddGroup(&cobra.Group{ID: "run", Title: "The daemon:"}, &cobra.Group{ID: "build", Title: "Hubs and ports:"},
 		&cobra.Group{ID: "users", Title: "Users and their clients:"},
@@ -99,7 +101,8 @@ Linux bridge (tap), a network interface (nic), another site (etherip).`,
 	if help, _, err := root.Find([]string{"help"}); err == nil {
 		help.Short, help.Args = "help about any command", cobra.ArbitraryArgs
 	}
-	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1))
+	usage := strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1)
+	root.SetUsageTemplate(strings.ReplaceAll(usage, "Flags.FlagUsages ", fmt.Sprintf("Flags.FlagUsagesWrapped %d ", text.Width)))
 	return root
 }
 
@@ -215,7 +218,7 @@ func (a *app) repeat(ctx context.Context, show func() error) error {
 }
 
 // read calls a reading operation and prints its answer, again with --watch.
-func read[Req, Resp any](a *app, c *cobra.Command, op api.Op[Req, Resp], req Req, text func(w io.Writer, resp Resp) error) error {
+func read[Req, Resp any](a *app, c *cobra.Command, op api.Op[Req, Resp], req Req, write func(w io.Writer, resp Resp) error) error {
 	client := a.client()
 	defer client.Close()
 	return a.repeat(c.Context(), func() error {
@@ -223,7 +226,7 @@ func read[Req, Resp any](a *app, c *cobra.Command, op api.Op[Req, Resp], req Req
 		if err != nil {
 			return err
 		}
-		return a.print(resp, func(w io.Writer) error { return text(w, resp) })
+		return a.print(resp, func(w io.Writer) error { return write(w, resp) })
 	})
 }
 

@@ -87,16 +87,17 @@ func (a *app) checkWithDaemon(c *cobra.Command, req api.CheckRequest) error {
 		return err
 	}
 	return a.print(checked, func(w io.Writer) error {
-		fmt.Fprintln(w, "right; applying it would change:")
+		if len(checked.Changed) == 0 {
+			fmt.Fprintln(w, "right; applying it would change nothing")
+		} else {
+			fmt.Fprintln(w, "right; applying it would change:")
+		}
 		return writeLines(w, checked.Changed, checked.Warnings)
 	})
 }
 
 // writeLines writes what changed and the warnings, one a line.
 func writeLines(w io.Writer, changed, warnings []string) error {
-	if len(changed) == 0 {
-		fmt.Fprintln(w, "  nothing")
-	}
 	for _, line := range changed {
 		fmt.Fprintln(w, "  "+line)
 	}
@@ -217,7 +218,7 @@ func (a *app) configConfirm() *cobra.Command {
 
 func (a *app) configHistory() *cobra.Command {
 	return &cobra.Command{Use: "history", Short: "the revisions that are kept, newest first", Args: cobra.NoArgs,
-		Long: "When each configuration came into use, by whom and by which command.", Example: "  vhub config history",
+		Long: "When each configuration came into use, by whom and by which command. The one in use\nhas a *.", Example: "  vhub config history",
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return read(a, c, api.ListRevisions, api.None{}, func(w io.Writer, l api.RevisionList) error {
@@ -225,11 +226,11 @@ func (a *app) configHistory() *cobra.Command {
 				for _, r := range l.Revisions {
 					mark := ""
 					if r.Current {
-						mark = "in use"
+						mark = "*"
 					}
-					rows = append(rows, []string{fmt.Sprint(r.Revision), text.When(r.Time), r.Who, r.What, mark})
+					rows = append(rows, []string{mark, fmt.Sprint(r.Revision), text.When(r.Time), r.Who, r.What})
 				}
-				return text.Table(w, []string{"REVISION", "TIME", "WHO", "WHAT", ""}, rows)
+				return text.Table(w, []string{"", "REVISION", "TIME", "WHO", "WHAT"}, rows)
 			})
 		}}
 }
@@ -237,7 +238,8 @@ func (a *app) configHistory() *cobra.Command {
 func (a *app) configRollback() *cobra.Command {
 	var confirm time.Duration
 	c := &cobra.Command{Use: "rollback [REVISION]", Short: "go back to an older configuration", Args: cobra.MaximumNArgs(1),
-		Long:    "Uses an older revision again, the one before the one in use unless another is named. It becomes a new revision.",
+		Long: `Uses an older revision again, the one before the one in use unless another is
+named. It becomes a new revision.`,
 		Example: "  vhub config rollback\n  vhub config rollback 12", ValidArgsFunction: a.completeRevisions}
 	c.Flags().DurationVar(&confirm, "confirm", 0, "go forward again after this `TIME` unless confirmed")
 	c.RunE = func(c *cobra.Command, args []string) error {

@@ -58,7 +58,7 @@ func (s *settings) options() (map[string]any, error) {
 		if a == nil {
 			return nil, usageError{fmt.Errorf("unset: there is no setting %q", name)}
 		}
-		if _, both := options[a.Name]; both {
+		if given := options[a.Name]; given != nil {
 			return nil, usageError{fmt.Errorf("%s: it is set and unset in one command", a.Name)}
 		}
 		options[a.Name] = nil

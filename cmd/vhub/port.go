@@ -40,7 +40,7 @@ counters, whatever happens to the device or the peer behind it. Kinds of port:
 func kindList() string {
 	var b strings.Builder
 	for _, kind := range config.Kinds() {
-		fmt.Fprintf(&b, "  %-9s %s\n", kind, config.KindDoc(kind))
+		fmt.Fprintf(&b, "  %-9s %s\n", kind, text.Wrap(config.KindDoc(kind), 12, text.Width))
 	}
 	return b.String()
 }
@@ -72,7 +72,7 @@ Each kind has flags of its own: see 'vhub port add KIND --help'.
 
 func (a *app) portAddKind(kind string) *cobra.Command {
 	c := &cobra.Command{Use: kind + " NAME [flags]", Short: config.KindDoc(kind), Args: cobra.ExactArgs(1),
-		Long: "Adds a port of kind " + kind + ": " + config.KindDoc(kind) + `.
+		Long: text.Wrap("Adds a port of kind "+kind+": "+config.KindDoc(kind)+".", 0, text.Width) + `
 Flags have the names of the settings in the configuration file; see vhub.hcl(5).`,
 		Example: kindExample[kind], ValidArgsFunction: cobra.NoFileCompletions}
 	s := addSettings(c, config.PortAttributes(kind)...)

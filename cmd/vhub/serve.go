@@ -13,7 +13,6 @@ import (
 
 	"vhub/api"
 	"vhub/cmd/vhub/daemon"
-	"vhub/cmd/vhub/text"
 )
 
 // Where the daemon keeps its things unless told otherwise.
@@ -77,14 +76,14 @@ func absolute(name string) string {
 func welcome(w io.Writer, s api.Status, withSocket bool) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "vhub runs. There was no configuration %s, so it made:\n\n", s.ConfigFile)
-	port, device := "lan", "vhub0"
+	port, device, up := "lan", "vhub0", false
 	for _, h := range s.Hubs {
 		fmt.Fprintf(&b, "  hub %s\n", h.Name)
 		for _, p := range h.Ports {
 			fmt.Fprintf(&b, "    port %s (%s, %s)", p.Name, p.Kind, p.State)
 			if p.Where != "" {
 				fmt.Fprintf(&b, ": %s, this host's plug", p.Where)
-				port, device = p.Name, p.Where
+				port, device, up = p.Name, p.Where, true
 			}
 			if p.Error != "" {
 				fmt.Fprintf(&b, ": %s", p.Error)
@@ -96,13 +95,17 @@ func welcome(w io.Writer, s api.Status, withSocket bool) error {
 	if withSocket {
 		vhub += " --socket " + s.Socket
 	}
+	next := []string{"another site joins", vhub + " port add etherip office --peer 203.0.113.7 --plain", "how it is", vhub + " status"}
+	if up {
+		next = append([]string{"this host joins with an address,", "ip addr add 192.0.2.1/24 dev " + device,
+			"or with a Linux bridge that it has", vhub + " port set " + port + " --bridge br0"}, next...)
+	} else {
+		next = append([]string{"where the name of the device is taken, another one", vhub + " port set " + port + " --interface vhub1"}, next...)
+	}
 	b.WriteString("\nNext, in another terminal:\n\n")
-	_ = text.Pairs(&b, "  ", []text.Pair{
-		{Name: "ip addr add 192.0.2.1/24 dev " + device, Value: "# this host joins with an address,"},
-		{Name: vhub + " port set " + port + " --bridge br0", Value: "# or with a Linux bridge"},
-		{Name: vhub + " port add etherip office --peer 203.0.113.7 --plain", Value: "# another site joins"},
-		{Name: vhub + " status", Value: "# how it is"},
-	})
+	for i := 0; i < len(next); i += 2 {
+		fmt.Fprintf(&b, "  # %s\n  %s\n", next[i], next[i+1])
+	}
 	fmt.Fprintf(&b, "\nThe first change writes %s. Ctrl-C ends vhub and removes what it made.\n", s.ConfigFile)
 	_, err := io.WriteString(w, b.String())
 	return err

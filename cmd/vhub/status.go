@@ -30,12 +30,13 @@ func writeStatus(w io.Writer, s api.Status) error {
 	if s.Confirm != nil {
 		confirm = confirmText(s.Confirm)
 	}
-	revision := fmt.Sprintf("revision %d", s.Revision)
+	revision := fmt.Sprint(s.Revision)
 	if s.Revision == 0 {
-		revision = "not made yet; the built-in one is in use"
+		revision = "none yet; the built-in configuration is in use"
 	}
 	if err := text.Pairs(w, "  ", []text.Pair{
-		{Name: "configuration", Value: s.ConfigFile + ", " + revision},
+		{Name: "configuration", Value: s.ConfigFile},
+		{Name: "revision", Value: revision},
 		{Name: "unconfirmed", Value: confirm},
 		{Name: "state", Value: s.StateDir},
 		{Name: "socket", Value: s.Socket},

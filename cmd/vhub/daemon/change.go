@@ -86,8 +86,8 @@ func changedLines(p *config.Proposal) []string {
 	return lines
 }
 
-// warnings are what the user should know after a change: notes of the ports
-// that it added, and that the file was edited by hand.
+// warnings are what the user should know after a change: notes and troubles of
+// the ports that it added or changed, and that the file was edited by hand.
 func (d *Daemon) warnings(p *config.Proposal) []string {
 	var lines []string
 	for _, c := range p.Changes {
@@ -95,7 +95,11 @@ func (d *Daemon) warnings(p *config.Proposal) []string {
 			continue
 		}
 		if h := d.hub(c.Hub); h != nil && h.port(c.Name) != nil {
-			for _, note := range h.port(c.Name).status().Notes {
+			s := h.port(c.Name).status()
+			if s.Error != "" {
+				s.Notes = append(s.Notes, s.Error)
+			}
+			for _, note := range s.Notes {
 				lines = append(lines, "port "+c.Name+": "+note)
 			}
 		}

@@ -35,6 +35,13 @@ type device interface {
 	notes() []string
 }
 
+// troubled is a device that works and still may have something wrong with it:
+// the peer cannot be reached, the bridge is gone.
+type troubled interface {
+	// trouble says what is wrong now, in a line; "" nothing.
+	trouble() string
+}
+
 // errRemake is what reconfigure says to a change that the live device cannot make.
 var errRemake = errors.New("the device must be made anew")
 

@@ -9,10 +9,12 @@ import (
 	"os"
 	"reflect"
 
-	"vhub/bridge"
 	"vhub/config"
 	"vhub/etherip"
 )
+
+// errNoRaw is the lack of a right that raw sockets need beside bridge.ErrRights.
+var errNoRaw = fmt.Errorf("plain EtherIP needs root or CAP_NET_RAW: %w", os.ErrPermission)
 
 // plain is an etherip.Plain as a device.
 type plain struct {
@@ -27,7 +29,7 @@ func openPlain(_ string, cfg *config.Port, log *slog.Logger) (device, error) {
 	}
 	p, err := etherip.OpenPlain(c, log)
 	if errors.Is(err, os.ErrPermission) {
-		return nil, fmt.Errorf("%s: %w (for raw sockets: CAP_NET_RAW)", describe(cfg), bridge.ErrRights)
+		return nil, fmt.Errorf("%s: %w", describe(cfg), errNoRaw)
 	}
 	if err != nil {
 		return nil, err
@@ -64,6 +66,13 @@ func (p plain) maxFrame() int { return 0 }
 func (p plain) where() string { return p.cfg.Peer }
 
 func (p plain) detail() json.RawMessage { return detailOf(p.Status()) }
+
+func (p plain) trouble() string {
+	if err := p.Status().Error; err != "" {
+		return "no way to the peer: " + err
+	}
+	return ""
+}
 
 func (p plain) notes() []string {
 	return []string{"plain EtherIP is neither encrypted nor authenticated: only for networks where nobody else can send from the peer's address"}

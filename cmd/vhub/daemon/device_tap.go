@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"strings"
 
 	"vhub/bridge"
 	"vhub/config"
@@ -50,16 +51,22 @@ func frameOf(mtu int) int { return max(mtu+eth.HeaderLen+2*eth.TagLen, eth.MaxPl
 
 func (t tap) where() string {
 	s := t.Status()
-	if s.Bridge != "" {
+	switch {
+	case s.Bridge != "" && s.InBridge:
 		return s.Ifname + " in " + s.Bridge
+	case s.Bridge != "":
+		return s.Ifname + ", not in " + s.Bridge
 	}
 	return s.Ifname
 }
 
 func (t tap) detail() json.RawMessage {
 	s := t.Status()
-	s.Warnings = nil // they are the port's notes
+	s.Warnings = nil // they are the port's trouble
 	return detailOf(s)
 }
 
-func (t tap) notes() []string { return t.Warnings() }
+func (t tap) notes() []string { return nil }
+
+// trouble is what the keeper of the TAP warns of.
+func (t tap) trouble() string { return strings.Join(t.Warnings(), "; ") }

@@ -12,7 +12,7 @@ import (
 )
 
 // Facts turns a JSON object into lines for Pairs, in the object's own order.
-// Names and values become words: "path_mtu" "path MTU", true "on",
+// Names and values become words: "path_mtu" "path MTU", true "on" or "yes",
 // "..._bytes" a size, "..._seconds" an age, a time "... (3m ago)". Objects in
 // it are written as "name: key value, key value". Nulls, empty strings, empty
 // lists and what has one of the names in without are left out.
@@ -76,11 +76,21 @@ func value(name string, raw json.RawMessage, now time.Time, without []string) st
 		}
 		return s
 	case string(raw) == "true":
-		return "on"
+		return truth(name, "on", "yes")
 	case string(raw) == "false":
-		return "off"
+		return truth(name, "off", "no")
 	}
 	return number(name, string(raw))
+}
+
+// facts are the names of truths that nobody switches on or off.
+var facts = []string{"in_bridge", "bridge_is_ours", "present"}
+
+func truth(name, switched, fact string) string {
+	if slices.Contains(facts, name) {
+		return fact
+	}
+	return switched
 }
 
 func ago(t, now time.Time) string {

@@ -5,19 +5,25 @@ package text
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 )
 
+// Width is the width in characters that text is made for: that of a terminal
+// nobody made wider.
+const Width = 80
+
 // Table writes rows under a header, columns aligned with two spaces between;
-// columns whose cells are all numbers or sizes stand right. Without rows it
-// writes nothing.
+// columns whose cells are all numbers or sizes stand right. A column without
+// anything in it is left out. Without rows it writes nothing.
 func Table(w io.Writer, header []string, rows [][]string) error {
 	if len(rows) == 0 {
 		return nil
 	}
+	header, rows = withoutEmpty(header, rows)
 	width := make([]int, len(header))
 	right := make([]bool, len(header))
 	for c := range header {
@@ -44,6 +50,28 @@ func Table(w io.Writer, header []string, rows [][]string) error {
 	return err
 }
 
+// withoutEmpty leaves the columns out in which no row has anything.
+func withoutEmpty(header []string, rows [][]string) ([]string, [][]string) {
+	var keep []int
+	for c := range header {
+		if slices.ContainsFunc(rows, func(row []string) bool { return row[c] != "" }) {
+			keep = append(keep, c)
+		}
+	}
+	pick := func(row []string) []string {
+		var kept []string
+		for _, c := range keep {
+			kept = append(kept, row[c])
+		}
+		return kept
+	}
+	var kept [][]string
+	for _, row := range rows {
+		kept = append(kept, pick(row))
+	}
+	return pick(header), kept
+}
+
 // isNumber tells a cell that should stand right: "", "-", or a digit first.
 func isNumber(s string) bool {
 	if s == "" || s == "-" {
@@ -59,7 +87,7 @@ func isNumber(s string) bool {
 type Pair struct{ Name, Value string }
 
 // Pairs writes facts one a line, indented, values aligned; those without a
-// value are left out.
+// value are left out, and long ones go on in the next line.
 func Pairs(w io.Writer, indent string, pairs []Pair) error {
 	width := 0
 	for _, p := range pairs {
@@ -73,10 +101,43 @@ func Pairs(w io.Writer, indent string, pairs []Pair) error {
 			continue
 		}
 		pad := strings.Repeat(" ", width-utf8.RuneCountInString(p.Name))
-		fmt.Fprintf(&b, "%s%s%s  %s\n", indent, p.Name, pad, p.Value)
+		column := utf8.RuneCountInString(indent) + width + 2
+		fmt.Fprintf(&b, "%s%s%s  %s\n", indent, p.Name, pad, Wrap(p.Value, column, Width))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// Wrap breaks a text that begins in a column at spaces, so that no line is
+// wider than width where that can be; its further lines begin in the same column.
+func Wrap(s string, column, width int) string {
+	var lines []string
+	for room := max(width-column, 20); ; {
+		at := breakAt(s, room)
+		if at < 0 {
+			return strings.Join(append(lines, s), "\n"+strings.Repeat(" ", column))
+		}
+		lines = append(lines, strings.TrimRight(s[:at], " "))
+		s = strings.TrimLeft(s[at:], " ")
+	}
+}
+
+// breakAt finds the last space before the room is full, or the first one after
+// it; -1: the text fits, or cannot be broken.
+func breakAt(s string, room int) int {
+	if utf8.RuneCountInString(s) <= room {
+		return -1
+	}
+	last, n := -1, 0
+	for i, r := range s {
+		if r == ' ' && i > 0 {
+			last = i
+		}
+		if n++; n > room && last >= 0 {
+			return last
+		}
+	}
+	return last
 }
 
 // Bytes writes a size in decimal units with three digits: 999 B, 1.21 GB.

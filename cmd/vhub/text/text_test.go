@@ -24,6 +24,34 @@ func TestTable(t *testing.T) {
 	}
 }
 
+func TestTableLeavesEmptyColumnsOut(t *testing.T) {
+	var b strings.Builder
+	if err := Table(&b, []string{"", "IP", "CONFLICT", "AGE"}, [][]string{{"", "192.0.2.1", "", "2s"}, {"", "192.0.2.2", "", "3s"}}); err != nil {
+		t.Fatal(err)
+	}
+	if want := "IP         AGE\n192.0.2.1  2s\n192.0.2.2  3s\n"; b.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
+	}
+}
+
+func TestWrap(t *testing.T) {
+	for _, c := range []struct {
+		name, text, want string
+	}{
+		{"it fits", "a short line of 28 letters..", "a short line of 28 letters.."},
+		{"it is broken at the last space that fits", "TSO4 on, TSO6 on, ECN on, USO4 on, USO6 on", "TSO4 on, TSO6 on, ECN on,\n    USO4 on, USO6 on"},
+		{"spaces inside a line stay", "9  no other port to send it to here", "9  no other port to send it\n    to here"},
+		{"a long word stands over", "/a/very/long/path/that/has/no/space and more", "/a/very/long/path/that/has/no/space\n    and more"},
+		{"a long word at the end stays whole", "/a/very/long/path/that/has/no/space", "/a/very/long/path/that/has/no/space"},
+		{"letters count, not bytes", "éééé éééé éééé éééé éééé ééé", "éééé éééé éééé éééé éééé ééé"},
+		{"nothing", "", ""},
+	} {
+		if got := Wrap(c.text, 4, 32); got != c.want {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
 func TestUnits(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
 		{Bytes(0), "0 B"}, {Bytes(999), "999 B"}, {Bytes(1000), "1.00 kB"}, {Bytes(9994), "9.99 kB"}, {Bytes(9999), "10.0 kB"},
