@@ -5,7 +5,9 @@ package house_test
 import (
 	"encoding/json"
 	"io"
+	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -98,6 +100,52 @@ func TestEachPackageSaysWhatItIs(t *testing.T) {
 	for _, p := range packages(t) {
 		if p.Doc == "" && p.ImportPath != "vhub/internal/house" && !strings.HasPrefix(p.ImportPath, "vhub/lab") {
 			t.Errorf("%s has no package comment", p.ImportPath)
+		}
+	}
+}
+
+// architecture is docs/ARCHITECTURE.md, by the folders that have a heading there.
+func architecture(t *testing.T) map[string]string {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sections := map[string]string{}
+	for part := range strings.SplitSeq(string(text), "\n#") {
+		if head, body, _ := strings.Cut(part, "\n"); strings.HasPrefix(head, "## ") {
+			sections[strings.TrimPrefix(head, "## ")] = body
+		}
+	}
+	return sections
+}
+
+func TestArchitectureNamesEveryFile(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .GoFiles " "}} {{join .IgnoredGoFiles " "}} {{join .SFiles " "}}`, "vhub/...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	sections := architecture(t)
+	source := regexp.MustCompile(`\b\w+\.(go|s)\b`)
+	for line := range strings.Lines(string(out)) {
+		files := strings.Fields(line)
+		folder := strings.TrimPrefix(files[0], "vhub/")
+		files = slices.DeleteFunc(files[1:], func(f string) bool { return strings.HasSuffix(f, "_test.go") })
+		text, there := sections[folder]
+		if !there {
+			t.Errorf("docs/ARCHITECTURE.md has no heading ### %s", folder)
+			continue
+		}
+		named := source.FindAllString(text, -1)
+		for _, f := range files {
+			if !slices.Contains(named, f) {
+				t.Errorf("docs/ARCHITECTURE.md does not name %s/%s", folder, f)
+			}
+		}
+		for _, f := range named {
+			if !slices.Contains(files, f) {
+				t.Errorf("docs/ARCHITECTURE.md names %s/%s, which is not there", folder, f)
+			}
 		}
 	}
 }
