@@ -101,7 +101,7 @@ func TestTheEngineLivesAsLongAsItIsNeeded(t *testing.T) {
 func TestABusyPortIsNamedAndNothingIsLeft(t *testing.T) {
 	busy, made := "charon (pid 123)", 0
 	h := deafHost(&busy, &made)
-	open := deviceOpener(h, func(string) (config.Secret, error) { return config.Secret("secret"), nil })
+	open := deviceOpener(h, func(string) (config.Secret, error) { return config.Secret("secret"), nil }, nil)
 	cfg := ipsecPort(t, `peer_id = "keyid:a"`)
 	log := slog.New(slog.DiscardHandler)
 	if _, err := open("h", cfg, log); err == nil || !strings.Contains(err.Error(), "UDP 500 is in use by charon (pid 123)") {
