@@ -26,5 +26,6 @@
 //
 // The data path in packet order: in, tapReader.readBatch or nicReader.readBatch,
 // decodeVnet, hub.Reader.Input; out, WriteFrames, holder.filter (TAP in a bridge,
-// a new station's first frames), egress.prepare, encodeVnet, writev or sendmmsg.
+// a new station's first frames), tapWriter.cut or nicWriter.cut
+// where the kernel takes no large frame, encodeVnet, writev or sendmmsg.
 package bridge

@@ -360,6 +360,9 @@ func (p *port) status() api.Port {
 			counters = addCounters(counters, r.fill(&s, upSince))
 		}
 		s.Where, s.Device, s.Notes = dev.where(), dev.detail(), dev.notes()
+		if t, ok := dev.(troubled); ok {
+			s.Error = t.trouble()
+		}
 	case on:
 		s.State = api.StateWaiting
 		if err != nil {
