@@ -22,7 +22,7 @@ var (
 		"wait that long, then log in with the right password"}
 	userDisabled = Cause{"the user is disabled, has expired or has all its sessions in use",
 		"vhub user list; vhub session list",
-		"let the user in again or give a later expiry (vhub user --help); end the session that is left over with vhub session kick"}
+		"vhub user enable USER, or a later expiry with vhub user set; end the session that is left over with vhub session kick"}
 	wrongMethod = Cause{"client and server have no way of checking the password in common",
 		"vhub events: 'login failed' or the reason of the session's end names the methods",
 		"on the client allow MS-CHAP v2 (Windows: Security tab of the connection) and switch the others off"}
