@@ -85,8 +85,12 @@ func ikeKeyLine(p ike.Phase1Status) string {
 	return hex.EncodeToString(p.InitiatorCookie[:]) + "," + hex.EncodeToString(p.Key)
 }
 
-// espKeyLine is a line of Wireshark's esp_sa.
+// espKeyLine is a line of Wireshark's esp_sa. With AES-GCM Wireshark wants no
+// authentication, and the length of the ICV in the cipher's name.
 func espKeyLine(k ipsec.SAKeys) string {
+	if strings.HasPrefix(k.Encryption, "AES-GCM") {
+		k.Encryption, k.Auth = "AES-GCM with 16 octet ICV [RFC4106]", "NULL"
+	}
 	family := "IPv4"
 	if strings.Contains(k.Source, ":") {
 		family = "IPv6"
