@@ -30,7 +30,6 @@ type RoadWarriorConfig struct {
 
 	IKE, ESP     string // strongSwan's proposals; "" is AES-256, SHA-1, MODP 2048
 	MTU          int    // of PPP, both ways; 0 is 1400, as Windows and NetworkManager-l2tp have it
-	NoNATT       bool   // raw ESP where there is no NAT; otherwise the NAT is found as it is
 	ForceUDP     bool   // ESP in UDP, NAT or not
 	IKELifetime  time.Duration
 	ESPLifetime  time.Duration // 0: eight hours and one hour
@@ -142,9 +141,6 @@ func (w *RoadWarrior) files() map[string]string {
 	}
 	if c.MSCHAPv2Only {
 		f["options.l2tpd.client"] += "refuse-eap\nrefuse-chap\nrefuse-mschap\n"
-	}
-	if c.NoNATT {
-		f["strongswan.conf"] = strings.Replace(f["strongswan.conf"], "retransmit_timeout", "port_nat_t = 0\n  retransmit_timeout", 1)
 	}
 	return f
 }

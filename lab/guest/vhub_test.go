@@ -46,6 +46,7 @@ func TestRoadWarriorWithVHub(t *testing.T) {
 		{"again at once, as NetworkManager-l2tp", func(c *guest.RoadWarriorConfig) {
 			c.IKE, c.ESP = guest.NetworkManagerIKE, guest.NetworkManagerESP
 		}, ""},
+		{"ESP in UDP, L2TP from another port than 1701", func(c *guest.RoadWarriorConfig) { c.ForceUDP, c.EphemeralUDP = true, true }, ""},
 	} {
 		cfg := roadWarrior()
 		tt.edit(&cfg)
