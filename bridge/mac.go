@@ -18,8 +18,9 @@ func stableMAC(first byte, names ...string) eth.Addr {
 	return eth.Addr{first, sum[0], sum[1], sum[2], sum[3], sum[4]}
 }
 
-// machineID names this machine: machine-id(5), or its host name. Where vhub does
-// not run in the network namespace of the machine's first process (a lab with
+// machineID names this machine: machine-id(5), or its host name, and the UUID of
+// the hardware where it can be read, since machines are cloned with their files.
+// Where vhub does not run in the machine's own network namespace (a lab with
 // several vhubs on one machine), the namespace is part of the name.
 func machineID() string {
 	id := readTrimmed("/etc/machine-id")
@@ -29,12 +30,22 @@ func machineID() string {
 	if id == "" {
 		id, _ = os.Hostname()
 	}
-	first, err1 := os.Readlink("/proc/1/ns/net")
-	own, err2 := os.Readlink("/proc/self/ns/net")
-	if err1 == nil && err2 == nil && first != own {
+	id += readTrimmed("/sys/class/dmi/id/product_uuid")
+	if own, err := os.Readlink("/proc/self/ns/net"); err == nil && !inFirstNamespace(own) {
 		id += own
 	}
 	return id
+}
+
+// inFirstNamespace tells whether a network namespace is that of the machine's
+// first process. Who may not look at that process knows it by a setting that the
+// kernel shows in its first namespace alone.
+func inFirstNamespace(own string) bool {
+	if first, err := os.Readlink("/proc/1/ns/net"); err == nil {
+		return first == own
+	}
+	_, err := os.Stat("/proc/sys/net/core/dev_weight")
+	return err == nil
 }
 
 func readTrimmed(path string) string {

@@ -122,20 +122,27 @@ func Wrap(s string, column, width int) string {
 	}
 }
 
-// breakAt finds the last space before the room is full, or the first one after
-// it; -1: the text fits, or cannot be broken.
+// breakAt finds the last space before the room is full, one after a comma if that
+// leaves no line half empty, or the first one after it; -1: the text fits, or
+// cannot be broken.
 func breakAt(s string, room int) int {
 	if utf8.RuneCountInString(s) <= room {
 		return -1
 	}
-	last, n := -1, 0
+	last, comma, n := -1, -1, 0
 	for i, r := range s {
 		if r == ' ' && i > 0 {
 			last = i
+			if s[i-1] == ',' && n >= room/2 {
+				comma = i
+			}
 		}
 		if n++; n > room && last >= 0 {
-			return last
+			break
 		}
+	}
+	if comma >= 0 {
+		return comma
 	}
 	return last
 }
