@@ -203,7 +203,9 @@ func (k *childSA) rekey() {
 		return
 	}
 	k.rekeyAt = time.Time{}
-	p.startQuick(ChildConfig{Name: k.child.Name, Mode: k.child.Mode, Local: k.child.LocalSelector, Remote: k.child.RemoteSelector}, k)
+	if !p.startQuick(ChildConfig{Name: k.child.Name, Mode: k.child.Mode, Local: k.child.LocalSelector, Remote: k.child.RemoteSelector}, k) {
+		k.rekeyAt = s.e.now.Add(time.Second)
+	}
 }
 
 // deletedByPeer: the peer takes no more packets on it.

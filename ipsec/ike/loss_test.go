@@ -242,6 +242,34 @@ func TestRekeyLosesNothing(t *testing.T) {
 	}
 }
 
+// A tunnel that moves gigabits under a small limit of bytes rekeys every second, for
+// minutes: more often than finished exchanges are forgotten.
+func TestRekeyEverySecond(t *testing.T) {
+	same := func(*Peer) {}
+	d, a := dialler(cheap(same)), answerer(cheap(same))
+	w, x, y := pair(t, 1, d, a)
+	x.dial(w, d, "198.51.100.1:500")
+	if !w.run(20*time.Second, func() bool { return bothUp(x, y) }) {
+		t.Fatalf("not up:\n%s%s", x.log(), y.log())
+	}
+	lost := 0
+	for range 120 {
+		lost += w.traffic(x, y, time.Second)
+		for _, k := range x.sending {
+			x.e.Rekey(w.now, k.In.SPI, &x.out)
+		}
+		w.flush(x)
+	}
+	rekeys := len(eventsOf[ChildInstalled](x)) - 1
+	t.Logf("%d rekeys, %d frames lost", rekeys, lost)
+	if lost != 0 || rekeys < 100 || len(eventsOf[Closed](x)) != 0 {
+		t.Errorf("%d rekeys in 120 s, %d frames lost, %d sessions closed\n%s", rekeys, lost, len(eventsOf[Closed](x)), x.log())
+	}
+	if n := len(x.in); n > maxChildren {
+		t.Errorf("%d children are left", n)
+	}
+}
+
 // Two quick modes that cross leave one child that both sides send on.
 func TestCrossedRekeyAgrees(t *testing.T) {
 	for seed := range uint64(40) {

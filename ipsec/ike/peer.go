@@ -129,6 +129,7 @@ const (
 	maxChildren      = 16               // children in a session, old ones included
 	maxPhase1        = 4                // phase 1 SAs in a session
 	maxQuick         = 8                // quick modes at once in a phase 1 SA
+	maxQuickOver     = 16               // and those that are over, kept to answer what comes again
 	maxMultipath     = 8                // sessions of one identity at once
 	halfOpenEntries  = 16384            // messages 1 remembered
 	halfOpenBytes    = 8 << 20          // and their bytes

@@ -86,10 +86,22 @@ func (e *Endpoint) drawSPI() uint32 {
 	}
 }
 
-// startQuick begins a quick mode of ours.
-func (p *phase1) startQuick(cfg ChildConfig, replaces *childSA) {
-	if len(p.quicks) >= maxQuick || p.stage != stageUp {
-		return
+// underway counts the quick modes that are not over; those that are only wait
+// for what may come again.
+func (p *phase1) underway() (n int) {
+	for _, q := range p.quicks {
+		if !q.over {
+			n++
+		}
+	}
+	return n
+}
+
+// startQuick begins a quick mode of ours. It reports whether it did: not while
+// there are too many.
+func (p *phase1) startQuick(cfg ChildConfig, replaces *childSA) bool {
+	if p.underway() >= maxQuick || p.stage != stageUp {
+		return false
 	}
 	q := p.newQuick(p.newID(), true)
 	resolve := func(s Selector, a netip.Addr) Selector {
@@ -114,7 +126,7 @@ func (p *phase1) startQuick(cfg ChildConfig, replaces *childSA) {
 		var err error
 		if q.dh, err = newExchange(q.want.group, p.e.random); err != nil {
 			q.fail(Reason{Code: NoProposal, Detail: err.Error()})
-			return
+			return true
 		}
 	}
 	var msg []byte
@@ -125,6 +137,7 @@ func (p *phase1) startQuick(cfg ChildConfig, replaces *childSA) {
 	pkt := p.packet(msg)
 	q.resend.start(p.e, pkt)
 	p.e.send(pkt)
+	return true
 }
 
 // addRest appends what follows the SA payload in messages 1 and 2: nonce, KE, IDs, NAT-OA.
@@ -225,8 +238,8 @@ func (p *phase1) takeQuick1(m *message) error {
 	if err := p.verify2(m, rest); err != nil {
 		return err
 	}
-	if len(p.quicks) >= maxQuick || len(p.s.children) >= maxChildren {
-		return p.e.drop(DropLimit, "%d quick modes and %d children", len(p.quicks), len(p.s.children))
+	if n := p.underway(); n >= maxQuick || len(p.s.children) >= maxChildren {
+		return p.e.drop(DropLimit, "%d quick modes and %d children", n, len(p.s.children))
 	}
 	if !p.sawID(m.id) {
 		return p.e.drop(DropDuplicate, "quick mode was done before")
@@ -458,6 +471,25 @@ func (q *quick) finish() {
 	q.dh = nil
 	q.removal = q.p.e.now.Add(q.p.e.cfg.Retransmit.Total)
 	q.p.s.failures = 0
+	q.p.forgetOldest()
+}
+
+// forgetOldest bounds the quick modes that are over: a peer that rekeys by
+// volume may make many in the time that one is kept.
+func (p *phase1) forgetOldest() {
+	var oldest *quick
+	over := 0
+	for _, id := range sortedIDs(p.quicks) {
+		if q := p.quicks[id]; q.over {
+			over++
+			if oldest == nil || q.removal.Before(oldest.removal) {
+				oldest = q
+			}
+		}
+	}
+	if over > maxQuickOver {
+		oldest.drop()
+	}
 }
 
 // refuse tells the peer and the shell that a quick mode is not taken.
