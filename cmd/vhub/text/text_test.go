@@ -43,7 +43,7 @@ func TestWrap(t *testing.T) {
 		{"spaces inside a line stay", "9  no other port to send it to here", "9  no other port to send it\n    to here"},
 		{"a long word stands over", "/a/very/long/path/that/has/no/space and more", "/a/very/long/path/that/has/no/space\n    and more"},
 		{"a long word at the end stays whole", "/a/very/long/path/that/has/no/space", "/a/very/long/path/that/has/no/space"},
-		{"a comma is a better place", "rx frames 38, rx bytes 7.09 kB here", "rx frames 38,\n    rx bytes 7.09 kB here"},
+		{"a comma is a better place", "rx frames 38 so far, rx bytes 7.09 kB", "rx frames 38 so far,\n    rx bytes 7.09 kB"},
 		{"letters count, not bytes", "éééé éééé éééé éééé éééé ééé", "éééé éééé éééé éééé éééé ééé"},
 		{"nothing", "", ""},
 	} {
