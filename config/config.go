@@ -159,7 +159,7 @@ type IPsec struct {
 	Legacy      bool          `json:"legacy"`            // allows 3DES, MD5, MODP 1024
 	Uplinks     []string      `json:"uplinks,omitempty"` // interfaces or source addresses, best first
 	HoldDown    time.Duration `json:"hold_down"`         // an uplink is good for so long before traffic moves back to it
-	NATT        string        `json:"nat_t"`             // auto, always or never
+	NATT        string        `json:"nat_t"`             // always or auto
 	IKELifetime time.Duration `json:"ike_lifetime"`
 	ESPLifetime time.Duration `json:"esp_lifetime"`
 	ESPBytes    int64         `json:"esp_bytes"`    // bytes before a rekey, 0 no limit

@@ -67,7 +67,9 @@ func l2tpIPsecAttributes() []*Attribute {
 			a.Example = "keyid:road"
 			a.Doc = "identifier that clients send in aggressive mode; without it any"
 		},
-		"local_id": nil, "ike": nil, "esp": nil, "legacy": nil, "nat_t": nil, "ike_lifetime": nil, "esp_lifetime": nil, "esp_bytes": nil,
+		"local_id": nil, "ike": nil, "esp": nil, "legacy": nil,
+		"nat_t":        func(a *Attribute) { a.Default = "auto" }, // Windows refuses a server that it believes behind a NAT
+		"ike_lifetime": nil, "esp_lifetime": nil, "esp_bytes": nil,
 		"dpd_interval":  func(a *Attribute) { a.Default = "30s" },
 		"dpd_timeout":   func(a *Attribute) { a.Default = "2m" },
 		"replay_window": nil, "esn": nil,

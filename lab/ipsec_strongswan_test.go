@@ -134,7 +134,7 @@ func (h *homeRouter) down(t *testing.T) {
 }
 
 func (h *homeRouter) port(set ...string) {
-	h.hub.Must(append([]string{"port", "add", "etherip", "home", "--key-file", "lab.psk"}, set...)...)
+	h.hub.Must(append([]string{"port", "add", "etherip", "home", "--key-file", "lab.psk", "--nat-t", "auto"}, set...)...)
 }
 
 func (h *homeRouter) record(t *testing.T, role, cell, result string) {

@@ -205,13 +205,13 @@ func TestIPsecVHubToVHub(t *testing.T) {
 		{"main mode, raw ESP, tunnel mode, CBC, PFS", "main", []string{"--tunnel", "--esp", "aes256-sha256", "--pfs", "modp2048"}, false, "esp"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w.hub.Must("port", "add", "etherip", "home", "--peer-id", "keyid:home", "--key-file", "lab.psk", "--mode", c.mode)
+			w.hub.Must("port", "add", "etherip", "home", "--peer-id", "keyid:home", "--key-file", "lab.psk", "--mode", c.mode, "--nat-t", "auto")
 			route := []string{"ip", "route", "replace", sites.CloudWAN + "/32", "dev", "wan0"}
 			if c.nat {
 				route = []string{"ip", "route", "replace", sites.CloudWAN + "/32", "via", natLAN}
 			}
 			home.Must(route...)
-			v.Must(append([]string{"port", "add", "etherip", "cloud", "--peer", sites.CloudWAN, "--local-id", "keyid:home", "--key-file", "lab.psk", "--mode", c.mode}, c.dial...)...)
+			v.Must(append([]string{"port", "add", "etherip", "cloud", "--peer", sites.CloudWAN, "--local-id", "keyid:home", "--key-file", "lab.psk", "--mode", c.mode, "--nat-t", "auto"}, c.dial...)...)
 			defer func() {
 				v.Must("port", "remove", "cloud")
 				w.hub.Must("port", "remove", "home")

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"vhub/api"
 	"vhub/config"
 	"vhub/ipsec"
 	"vhub/ipsec/esp"
@@ -78,9 +77,6 @@ func algorithms(s *config.IPsec, keepalive time.Duration) (ipsec.Algorithms, err
 		Legacy: s.Legacy, ESN: s.ESN, Lifetime: s.IKELifetime, ChildLifetime: s.ESPLifetime, ChildBytes: uint64(s.ESPBytes),
 		DPD: orNever(s.DPDInterval), DPDRetries: max(int((s.DPDTimeout-s.DPDInterval)/dpdEvery), 1),
 		Keepalive: orNever(keepalive), ForceNATT: s.NATT == "always", Window: s.Replay,
-	}
-	if s.NATT == "never" {
-		return a, api.Errorf(api.CodeFailed, "nat_t = \"never\" is not in this version").WithHint("auto uses ESP in UDP only where there is a NAT")
 	}
 	for _, text := range s.IKE {
 		suite, err := ike.ParseSuite(text)

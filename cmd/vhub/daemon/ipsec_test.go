@@ -163,7 +163,8 @@ func TestPeerConfig(t *testing.T) {
 		}},
 		{"0s is never", "peer_id = \"fqdn:x\"\ndpd_interval = \"0s\"", "", func(p ipsec.PeerConfig) bool { return p.DPD < 0 }},
 		{"uplinks without a peer to dial", "peer_id = \"fqdn:x\"\nuplinks = [\"wan0\"]", "no peer to dial", nil},
-		{"never NAT-T", "peer_id = \"fqdn:x\"\nnat_t = \"never\"", "nat_t", nil},
+		{"ESP in UDP unless told otherwise", "peer_id = \"fqdn:x\"", "", func(p ipsec.PeerConfig) bool { return p.ForceNATT }},
+		{"protocol 50 where there is no NAT", "peer_id = \"fqdn:x\"\nnat_t = \"auto\"", "", func(p ipsec.PeerConfig) bool { return !p.ForceNATT }},
 	} {
 		p, err := peerConfig("h", ipsecPort(t, c.text), config.Secret("k"), time.Second)
 		switch {
