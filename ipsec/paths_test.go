@@ -156,3 +156,45 @@ func TestBothLinesCut(t *testing.T) {
 		pass(t, a, b, at, bt, 5)
 	})
 }
+
+// Questions that stood in a queue while the line was cut are answered late when it is
+// mended. The next cut is noticed as fast as the first.
+func TestLateAnswersOfACut(t *testing.T) {
+	var p path
+	now := time.Unix(1000, 0)
+	p.init(now, 0)
+	number := uint32(0)
+	answer := func(delay time.Duration) {
+		number++
+		p.answered(now, number, now.Add(-delay).UnixNano())
+	}
+	steady := func() {
+		for range 3 {
+			now = now.Add(probeInterval)
+			answer(2 * time.Millisecond)
+		}
+	}
+	for range 20 {
+		steady()
+	}
+	for range 5 {
+		now = now.Add(900 * time.Millisecond) // the cut
+		if !p.dead(now) {
+			t.Fatal("the cut is not noticed")
+		}
+		for i := range 20 {
+			answer(900*time.Millisecond - time.Duration(i)*probeInterval)
+		}
+		steady()
+		if !p.dead(now.Add(probeSilence + 20*time.Millisecond)) {
+			t.Fatalf("with late answers the path counts as alive for longer: jitter %v", time.Duration(p.jitter.Load()))
+		}
+	}
+	for range 100 { // the line has become long, and is measured anew
+		now = now.Add(probeInterval)
+		answer(600 * time.Millisecond)
+	}
+	if rtt := time.Duration(p.rtt.Load()); rtt < 590*time.Millisecond {
+		t.Errorf("a path of 600 ms is measured as %v", rtt)
+	}
+}

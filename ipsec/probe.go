@@ -43,6 +43,7 @@ type path struct {
 	heard  atomic.Int64 // last probe or answer, Unix nanoseconds; 0: never
 	rtt    atomic.Int64 // smoothed, nanoseconds
 	jitter atomic.Int64 // smoothed deviation of rtt, nanoseconds
+	back   atomic.Int64 // when it was last heard again after a silence, Unix nanoseconds
 	got    [probeHistory]atomic.Uint32
 
 	// The loop's.
@@ -245,9 +246,19 @@ func (e *Engine) probeReceived(now time.Time, in *inbound, m []byte) {
 }
 
 // answered notes an answer: only the reader of the path's socket writes here.
+//
+// What was asked while the path was silent stood in a queue somewhere, such as that of
+// an address being resolved. How late it is says nothing about the path's delay, and
+// would have the next cut noticed late.
 func (p *path) answered(now time.Time, number uint32, asked int64) {
+	if p.dead(now) {
+		p.back.Store(now.UnixNano())
+	}
 	p.heard.Store(now.UnixNano())
 	p.got[number%probeHistory].Store(number)
+	if asked < p.back.Load() {
+		return
+	}
 	sample := max(now.UnixNano()-asked, 0)
 	rtt := p.rtt.Load()
 	if rtt == 0 {

@@ -41,7 +41,7 @@ const common = "iproute2,iputils-ping,xl2tpd,ppp,tcpdump,iperf3,kmod,procps,ipta
 
 var extra = map[Flavor]string{
 	StrongSwan: "strongswan-starter,strongswan-charon,libcharon-extra-plugins,libstrongswan-standard-plugins,libstrongswan-extra-plugins",
-	LibreSwan:  "libreswan",
+	LibreSwan:  "libreswan,bind9-host", // which provides "host"; debootstrap does not look for it
 }
 
 // files of /etc that each guest has of its own, in /lab/etc.

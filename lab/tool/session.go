@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/signal"
 	"time"
 )
 
@@ -42,7 +43,8 @@ type SessionResult struct {
 }
 
 // session keeps one TCP session alive with small questions, like somebody
-// typing into SSH, and reports the longest wait for an echo.
+// typing into SSH, and reports the longest wait for an echo. An interrupt ends it
+// like its time does.
 func session(args []string) error {
 	fs := flag.NewFlagSet("session", flag.ContinueOnError)
 	connect := fs.String("connect", "", "server address")
@@ -58,7 +60,9 @@ func session(args []string) error {
 	defer c.Close()
 	var res SessionResult
 	buf := make([]byte, 64)
-	for end := time.Now().Add(*length); time.Now().Before(end); time.Sleep(*every) {
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt)
+	for end := time.Now().Add(*length); time.Now().Before(end) && len(interrupted) == 0; time.Sleep(*every) {
 		start := time.Now()
 		_ = c.SetDeadline(start.Add(30 * time.Second))
 		if _, err = c.Write(buf); err == nil {

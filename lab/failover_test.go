@@ -1,0 +1,351 @@
+package lab_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"vhub/api"
+	"vhub/internal/interop"
+	"vhub/internal/netlab"
+	"vhub/lab/guest"
+	"vhub/lab/sites"
+)
+
+// twoLines is a router in a guest with two lines, each behind a modem that the
+// test can cut without the router losing its carrier:
+//
+//	guest vec0 198.51.100.3 --[br1 in modem]-- line1 --- internet
+//	guest vec1 192.168.1.30 --[br2 in modem]-- line2 --- [lan in nat] 198.51.100.4 --- internet
+type twoLines struct {
+	*wan
+	guest   *guest.Guest
+	modem   *netlab.NS
+	version string
+}
+
+// line is one of them, as the guest has it.
+type line struct {
+	n                    int
+	wire, nic, addr, via string // via is the gateway; empty for on-link
+	seenAs               string // the address that vhub sees
+	conn                 string
+}
+
+var lines = []line{
+	{1, "line1", "vec0", sites.HomeWAN, "", sites.HomeWAN, "eip1"},
+	{2, "line2", "vec1", homeLAN, natLAN, natWAN, "eip2"},
+}
+
+func newTwoLines(t *testing.T, flavor guest.Flavor) *twoLines {
+	t.Helper()
+	need(t, "linux.uml", "debootstrap", "tcpdump")
+	l := &twoLines{wan: newWAN(t)}
+	l.modem = l.lab.NS("modem")
+	l.lab.Wire(l.modem, "line1", l.net, "home")
+	l.net.Must("ip", "link", "set", "dev", "home", "master", "internet")
+	l.lab.Wire(l.modem, "line2", l.nat, "home")
+	l.nat.Must("ip", "link", "set", "dev", "home", "master", "lan")
+	l.guest = guest.Boot(t, flavor, "home",
+		guest.NIC{NS: l.modem, TAP: "g1", CIDR: sites.HomeWAN + "/24"}, guest.NIC{NS: l.modem, TAP: "g2", CIDR: homeLAN + "/24"})
+	l.modem.Bridge("br1", "g1", "line1")
+	l.modem.Bridge("br2", "g2", "line2")
+	tool, err := os.ReadFile(sites.Tool(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(l.guest.Dir, "tool"), tool, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// startRouter starts strongSwan with a connection for each line, of one identity.
+func (l *twoLines) startRouter(t *testing.T) {
+	t.Helper()
+	conf := "config setup\n  uniqueids=never\n" // so without INITIAL-CONTACT
+	for _, w := range lines {
+		conf += fmt.Sprintf(`conn %s
+  keyexchange=ikev1
+  authby=secret
+  type=transport
+  left=%s
+  leftid=@nec-ix
+  leftprotoport=97
+  right=%s
+  rightprotoport=97
+  ike=aes256-sha256-modp2048!
+  esp=aes256-sha1!
+  auto=add
+`, w.conn, w.addr, sites.CloudWAN)
+	}
+	l.guest.Write("etc/ipsec.conf", conf)
+	l.guest.Write("etc/strongswan.conf", strongSwanConf)
+	l.guest.Write("etc/ipsec.secrets", ": PSK \""+psk+"\"\n")
+	out := l.guest.Must(`ipsec start >/lab/starter.log 2>&1
+for i in $(seq 100); do [ -S /run/charon.ctl ] && ipsec status >/dev/null 2>&1 && break; sleep 0.1; done
+/lab/tool session-server -listen :7777 >/lab/server.log 2>&1 </dev/null &
+ipsec --version`)
+	m := strongSwanVersion.FindStringSubmatch(out)
+	if m == nil {
+		t.Fatalf("no strongSwan: %s %s", out, l.guest.Read("starter.log"))
+	}
+	l.version = m[1]
+}
+
+// move has the guest do what a branch router's watch does when a line is dead: end
+// what it has there, take the other route, negotiate anew.
+func (l *twoLines) move(t *testing.T, from, to line) {
+	t.Helper()
+	via := ""
+	if to.via != "" {
+		via = "via " + to.via
+	}
+	out, err := l.guest.Run(30*time.Second, strings.NewReplacer("OLD", from.conn, "NEW", to.conn, "HUB", sites.CloudWAN, "TV", sites.TV, "VIA", via, "NIC", to.nic).Replace(
+		`ipsec down OLD >/dev/null 2>&1
+[ -e /run/eip.pid ] && kill $(cat /run/eip.pid) && sleep 0.02
+ip route replace HUB/32 VIA dev NIC
+/lab/tool etherip -tap eip0 -peer HUB >>/lab/etherip.log 2>&1 </dev/null &
+echo $! >/run/eip.pid
+for i in $(seq 50); do ip link set eip0 address 02:1a:b0:01:00:01 mtu 1500 up 2>/dev/null && break; sleep 0.02; done
+ip addr add TV/24 dev eip0
+timeout 20 ipsec up NEW && ipsec status NEW | grep -q INSTALLED`))
+	if err != nil {
+		t.Fatalf("%v\n%s\nvhub: %s", err, out, l.hub.Output())
+	}
+}
+
+// cut and mend are the modem's line.
+func (l *twoLines) cut(w line)  { l.modem.Must("ip", "link", "set", "dev", w.wire, "down") }
+func (l *twoLines) mend(w line) { l.modem.Must("ip", "link", "set", "dev", w.wire, "up") }
+
+// TestRouterComesBackFromAnotherLine has a router's line cut, again and again; each
+// time it comes back from the other with the same identity, without a goodbye and
+// without INITIAL-CONTACT.
+func TestRouterComesBackFromAnotherLine(t *testing.T) {
+	const rounds = 12
+	l := newTwoLines(t, guest.StrongSwan)
+	l.startRouter(t)
+	l.hub.Must("port", "add", "etherip", "home", "--peer-id", "fqdn:nec-ix", "--key-file", "lab.psk")
+	l.move(t, lines[1], lines[0])
+	comesUp(t, l.lab, l.hub, "home")
+	l.vm.Reaches(sites.TV, 5*time.Second)
+	mac := l.stationBehind(t, "home")
+
+	ike := watchIKE(l.cloud, "wan0")
+	pings := pingStamped(l.vm, sites.TV)
+	session := l.vm.Start("session", sites.Tool(t), "session", "-connect", sites.TV+":7777", "-for", "10m")
+	var negotiated, whole, after []time.Duration
+	for i := range rounds {
+		from, to := lines[i%2], lines[(i+1)%2]
+		before := show(l.hub, "home")
+		l.cut(from)
+		cutAt := time.Now()
+		l.move(t, from, to)
+		if d := show(l.hub, "home"); d.Counters.InFrames < before.Counters.InFrames || d.Ups != before.Ups {
+			t.Errorf("round %d: the counters began anew: %+v, then %+v", i, before.Counters, d.Counters)
+		}
+		if now := l.stationBehind(t, "home"); now != mac {
+			t.Errorf("round %d: behind the port was %s, now %s", i, mac, now)
+		}
+		first := pings.recovery(t, cutAt).first
+		begin, end := ike.negotiation(cutAt, to.seenAs)
+		if begin.IsZero() || first.at.Before(begin) {
+			t.Fatalf("round %d: no negotiation seen from %s before the answer at %v: %s", i, to.seenAs, first.at, ike.proc.Output())
+		}
+		negotiated, whole, after = append(negotiated, end.Sub(begin)), append(whole, first.at.Sub(begin)), append(after, first.asked().Sub(end))
+		l.oldGone(t, to)
+		l.mend(from)
+		time.Sleep(1500 * time.Millisecond) // the session's turn: TCP asks again only now and then
+	}
+	res := endSession(t, session)
+	t.Logf("the peer's negotiation:              %s", spread(negotiated))
+	t.Logf("from its first message to an answer: %s", spread(whole))
+	t.Logf("from its last message to the first ping that is answered: %s", spread(after))
+	t.Logf("a TCP session over it all: %d rounds, longest stall %.0f ms", res.Rounds, res.MaxStallMS)
+	if worst := slices.Max(after); worst > 100*time.Millisecond {
+		t.Errorf("the segment was whole %v after the negotiation", worst)
+	}
+	if worst := slices.Max(whole); worst > 2*time.Second {
+		t.Errorf("the segment was whole %v after the negotiation began", worst)
+	}
+	if n := strings.Count(l.hub.Must("events", "--last", "500", "--port", "home"), "traffic moved"); n != rounds {
+		t.Errorf("%d events tell of a move, want %d", n, rounds)
+	}
+	var list struct{ Ports []api.Port }
+	if l.hub.JSON(&list, "port", "list"); len(list.Ports) != 2 {
+		t.Errorf("ports %+v", list.Ports)
+	}
+	interop.Record(t, "strongSwan", l.version, "responder", "the line is cut, the same identity comes back from another address (12 times)",
+		"whole within the negotiation plus 100 ms; counters, MAC entries and a TCP session kept")
+}
+
+// stationBehind is what the MAC table says stands behind a port.
+func (w *wan) stationBehind(t *testing.T, port string) string {
+	t.Helper()
+	var list struct{ MACs []api.MAC }
+	w.hub.JSON(&list, "mac", "list")
+	var there []string
+	for _, m := range list.MACs {
+		if m.Port == port {
+			there = append(there, m.MAC)
+		}
+	}
+	return strings.Join(there, " ")
+}
+
+// oldGone waits until only SAs with the new address are left.
+func (l *twoLines) oldGone(t *testing.T, to line) {
+	t.Helper()
+	l.lab.WaitFor("end of the old SAs", 2*time.Second, func() (bool, string) {
+		var list api.SAList
+		l.hub.JSON(&list, "sa", "list", "--port", "home")
+		ok := len(list.IKE) == 1 && len(list.ESP) == 1
+		for _, s := range list.IKE {
+			ok = ok && strings.HasPrefix(s.Remote, to.seenAs)
+		}
+		return ok, fmt.Sprintf("%+v", list)
+	})
+}
+
+// TestUplinksOfVHub has vhub dial vhub by two lines, and cuts the one in use fifty
+// times: by turns with and without the carrier. Then it has traffic go back to the
+// preferred line by the hold-down. Nothing is lost but what was on a cut line.
+func TestUplinksOfVHub(t *testing.T) {
+	const cuts, returns = 50, 5
+	need(t)
+	w := newWAN(t)
+	home, tv := w.twoUplinks(t)
+	v := vhubWithKey(t, home, "home")
+	v.Must("port", "add", "tap", "lan", "--bridge", "br0")
+	w.hub.Must("port", "add", "etherip", "home", "--peer-id", "keyid:home", "--key-file", "lab.psk")
+	v.Must("port", "add", "etherip", "cloud", "--peer", sites.CloudWAN, "--local-id", "keyid:home", "--key-file", "lab.psk", "--uplinks", "wan0,wan1")
+	comesUp(t, w.lab, v, "cloud")
+	w.vm.Reaches(sites.TV, 10*time.Second)
+	for _, ns := range []*netlab.NS{w.vm, tv} {
+		ns.Start("session-server", sites.Tool(t), "session-server", "-listen", ":7777")
+	}
+	defer func() {
+		if t.Failed() {
+			t.Logf("%s\n%s", v.Must("port", "show", "cloud"), home.Must("ip", "route"))
+		}
+	}()
+	inUse := bothAlive(t, v)
+	there, back := pingStamped(w.vm, sites.TV), pingStamped(tv, sites.VM)
+	tcpThere := w.vm.Start("session", sites.Tool(t), "session", "-connect", sites.TV+":7777", "-for", "10m")
+	tcpBack := tv.Start("session", sites.Tool(t), "session", "-connect", sites.VM+":7777", "-for", "10m")
+
+	lost := map[*stamped][]time.Duration{}
+	cutOne := func(uplink string, carrier bool) {
+		t.Helper()
+		mend := w.cutUplink(home, uplink, carrier)
+		at := time.Now()
+		for _, p := range []*stamped{there, back} {
+			lost[p] = append(lost[p], p.recovery(t, at).lasted())
+		}
+		mend()
+	}
+	for i := range cuts {
+		cutOne(inUse, i/2%2 == 0) // each line both ways
+		if next := bothAlive(t, v); next == inUse {
+			t.Errorf("cut %d: %s was cut and is in use", i, next)
+		} else {
+			inUse = next
+		}
+	}
+	v.Must("port", "set", "cloud", "--hold-down", "1s")
+	for i := range returns {
+		activeIs(t, v, "wan0", 10*time.Second)
+		cutOne("wan0", i%2 == 0)
+		bothAlive(t, v)
+	}
+	activeIs(t, v, "wan0", 10*time.Second)
+	for _, p := range []*stamped{there, back} {
+		name := map[*stamped]string{there: "there", back: "back"}[p]
+		t.Logf("%s, lost at a cut: %s", name, spread(lost[p]))
+		if worst := quantile(lost[p], 0.99); worst > 300*time.Millisecond {
+			t.Errorf("%s: %v lost at the 99th percentile", name, worst)
+		}
+		if n := p.end(); n != 0 {
+			t.Errorf("%s: %d pings lost where no line was cut", name, n)
+		}
+	}
+	for name, p := range map[string]*netlab.Proc{"there": tcpThere, "back": tcpBack} {
+		res := endSession(t, p)
+		t.Logf("TCP session %s: %d rounds, longest stall %.0f ms", name, res.Rounds, res.MaxStallMS)
+	}
+	interop.Record(t, "vhub", "itself", "both", "two uplinks, the one in use is cut (50 times)",
+		"at most 300 ms of pings lost at the 99th percentile, 0 at the return by the hold-down; TCP sessions kept")
+}
+
+// twoUplinks makes the home of a vhub with two lines, and a TV behind it.
+func (w *wan) twoUplinks(t *testing.T) (home, tv *netlab.NS) {
+	t.Helper()
+	home, tv = w.lab.NS("home"), w.lab.NS("tv")
+	w.lab.Wire(home, "wan0", w.net, "home")
+	w.net.Must("ip", "link", "set", "dev", "home", "master", "internet")
+	home.Addr("wan0", sites.HomeWAN+"/24")
+	w.lab.Wire(home, "wan1", w.nat, "home")
+	w.nat.Must("ip", "link", "set", "dev", "home", "master", "lan")
+	home.Addr("wan1", homeLAN+"/24")
+	home.Must("ip", "route", "add", sites.CloudWAN+"/32", "via", natLAN, "dev", "wan1", "metric", "20")
+	home.Must("ip", "route", "add", sites.CloudWAN+"/32", "dev", "wan0", "metric", "10")
+	home.Must("sysctl", "-qw", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.wan0.rp_filter=0", "net.ipv4.conf.wan1.rp_filter=0")
+	w.lab.Wire(tv, "eth0", home, "host0")
+	home.Bridge("br0", "host0")
+	tv.Addr("eth0", sites.TV+"/24")
+	return home, tv
+}
+
+// cutUplink cuts an uplink of home: with its carrier, or as if far away.
+func (w *wan) cutUplink(home *netlab.NS, uplink string, carrier bool) (mend func()) {
+	far := map[string]*netlab.NS{"wan0": w.net, "wan1": w.nat}[uplink]
+	if carrier {
+		far.Must("ip", "link", "set", "dev", "home", "down")
+		return func() { far.Must("ip", "link", "set", "dev", "home", "up") }
+	}
+	drop := "table netdev cut {\n\tchain c {\n\t\ttype filter hook ingress device %q priority 0; policy drop;\n\t}\n}\n"
+	far.Nft(fmt.Sprintf(drop, "home"))
+	home.Nft(fmt.Sprintf(drop, uplink))
+	return func() {
+		far.Must("nft", "delete", "table", "netdev", "cut")
+		home.Must("nft", "delete", "table", "netdev", "cut")
+	}
+}
+
+// bothAlive waits until both paths answer and says which carries traffic.
+func bothAlive(t *testing.T, v *netlab.VHub) (inUse string) {
+	t.Helper()
+	v.NS.Lab().WaitFor("both paths", 30*time.Second, func() (bool, string) {
+		alive := 0
+		d := show(v, "cloud")
+		for _, p := range d.Device.Paths {
+			if p.Probed && p.Alive {
+				alive++
+			}
+			if p.Active {
+				inUse = p.Uplink
+			}
+		}
+		return alive == 2 && inUse != "", fmt.Sprintf("%+v", d.Device.Paths)
+	})
+	return inUse
+}
+
+// activeIs waits until traffic takes an uplink.
+func activeIs(t *testing.T, v *netlab.VHub, uplink string, limit time.Duration) {
+	t.Helper()
+	v.NS.Lab().WaitFor("traffic on "+uplink, limit, func() (bool, string) {
+		d := show(v, "cloud")
+		for _, p := range d.Device.Paths {
+			if p.Active && p.Uplink == uplink {
+				return true, ""
+			}
+		}
+		return false, fmt.Sprintf("%+v", d.Device.Paths)
+	})
+}
