@@ -39,7 +39,6 @@ func (r *receiver) receive(now time.Time, payloads [][]byte) {
 	sec := now.Unix()
 	if len(payloads) > 0 {
 		r.p.heard.Store(now.UnixMilli())
-		r.p.reads.Add(1)
 	}
 	for _, b := range payloads {
 		h, body, err := ParseHeader(b)

@@ -273,6 +273,13 @@ func (e *Endpoint) sorted() []*tunnel {
 	return list
 }
 
+// Acknowledged tells that the peer has acknowledged all that was sent in a
+// tunnel: after Hello, that it lives.
+func (e *Endpoint) Acknowledged(tunnel uint16) bool {
+	t := e.tunnels[tunnel]
+	return t != nil && len(t.ch.queue) == 0
+}
+
 // Sessions is how many sessions are up.
 func (e *Endpoint) Sessions() (n int) {
 	for _, t := range e.tunnels {

@@ -17,8 +17,7 @@ type Peer struct {
 	ep *Endpoint
 	// data is what the data path looks sessions up in: tunnel<<16 | session, ours.
 	data  atomic.Pointer[map[uint32]*session]
-	heard atomic.Int64  // Unix milliseconds, when something last came
-	reads atomic.Uint64 // how often something came: tells two within one millisecond apart
+	heard atomic.Int64 // Unix milliseconds, when something last came
 
 	// The loop's.
 	out      Out

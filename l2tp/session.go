@@ -225,7 +225,7 @@ func (x *session) network(now time.Time) {
 		}
 		n++
 		if o.device == x.device {
-			x.rivals[o] = o.p.reads.Load()
+			x.rivals[o] = o.count.inPackets.Load()
 			o.p.ep.Hello(now, o.ev.Tunnel, &o.p.out)
 			o.p.carryOut(now)
 		}
@@ -251,7 +251,7 @@ func (x *session) judge(now time.Time) {
 		if o.over {
 			continue
 		}
-		if o.p.reads.Load() != before {
+		if o.count.inPackets.Load() != before || o.p.ep.Acknowledged(o.ev.Tunnel) {
 			alive++
 			continue
 		}

@@ -155,6 +155,8 @@ type automaton struct {
 	naks    int    // sent since it was last open
 	rounds  int    // Configure packets taken since it was last open
 	at      time.Time
+	sentAt  time.Time // of the last Configure-Request
+	hurried bool      // it was sent again because the peer began
 
 	// The packet in hand.
 	reqID    byte
@@ -192,7 +194,7 @@ func (a *automaton) do(what action) {
 	l := a.link
 	switch what {
 	case tld:
-		a.naks, a.rounds, a.repeats = 0, 0, 0
+		a.naks, a.rounds, a.repeats, a.hurried = 0, 0, 0, false
 		a.opts.down()
 	case irc:
 		a.counter, a.repeats = maxConfigure, 0
@@ -209,6 +211,7 @@ func (a *automaton) do(what action) {
 			a.sent, a.settled = a.opts.request(a.sent[:0]), false
 		}
 		l.send(a.proto, codeConfReq, a.id, a.sent)
+		a.sentAt = l.now
 		a.startTimer()
 	case sca:
 		l.send(a.proto, codeConfAck, a.reqID, a.reply)
@@ -294,6 +297,22 @@ func (a *automaton) receive(code, id byte, data, packet []byte) {
 	}
 }
 
+// peerWasAway is how old an unanswered Configure-Request must be when the peer
+// begins for its part, to be taken for lost.
+const peerWasAway = 50 * time.Millisecond
+
+// hurry sends the Configure-Request again. xl2tpd starts pppd only when the
+// L2TP session is up: what came before is lost, and pppd's first request is the
+// sign that it is there. Waiting for the timer would cost a second. A peer that
+// has the first one takes this for a copy.
+func (a *automaton) hurry() {
+	if a.state == reqSent || a.state == ackSent {
+		a.hurried = true
+		a.link.send(a.proto, codeConfReq, a.id, a.sent)
+		a.startTimer()
+	}
+}
+
 // answers tells whether a packet is the first answer to the last
 // Configure-Request. A copy of it, from a wire that doubles packets, would else
 // tear an open link down.
@@ -320,6 +339,9 @@ func (a *automaton) configureRequest(opts []byte) {
 	}
 	if !a.round() {
 		return
+	}
+	if a.state == reqSent && a.repeats == 0 && !a.hurried && !a.settled && a.link.now.Sub(a.sentAt) >= peerWasAway {
+		defer a.hurry()
 	}
 	a.replyTo, a.reply = a.opts.review(opts, a.naks >= maxFailure)
 	switch a.replyTo {
