@@ -100,11 +100,11 @@ func (s *Store) commit(now time.Time, p *Proposal, m Meta, within time.Duration)
 		before = s.src
 	}
 	if sum(before) != s.last.Sum {
-		what := "edited outside vhub"
+		from := Meta{"unknown", "edited outside vhub"}
 		if p.onDisk == nil {
-			what = "default"
+			from = Meta{"vhub", "the built-in configuration"}
 		}
-		if err := s.record(now, before, Meta{"unknown", what}); err != nil {
+		if err := s.record(now, before, from); err != nil {
 			return Revision{}, fmt.Errorf("nothing was changed: %w", err)
 		}
 	}

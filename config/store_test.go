@@ -90,7 +90,7 @@ func TestStoreWithoutFile(t *testing.T) {
 		t.Errorf("proposal: %+v", p)
 	}
 	r := must[Revision](t)(s.Commit(t0, p, Meta{"alice", "port set lan"}))
-	if r.Number != 2 || s.IsDefault() || history(t, s) != "1 default, 2 port set lan" {
+	if r.Number != 2 || s.IsDefault() || history(t, s) != "1 the built-in configuration, 2 port set lan" {
 		t.Errorf("revision %+v, history %s", r, history(t, s))
 	}
 	if got := read(t, file); !strings.HasPrefix(got, "# vhub's configuration") || !strings.Contains(got, "bridge    = \"br0\"") {
