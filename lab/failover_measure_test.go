@@ -58,9 +58,15 @@ type stamped struct {
 	cuts    []recovered
 }
 
+// pingStamped starts one and waits for its first answer.
 func pingStamped(from *netlab.NS, to string) *stamped {
 	runs++
-	return &stamped{proc: from.Start(fmt.Sprintf("ping%d", runs), "stdbuf", "-oL", "ping", "-n", "-D", "-i", "0.01", "-s", "16", to)}
+	s := &stamped{proc: from.Start(fmt.Sprintf("ping%d", runs), "stdbuf", "-oL", "ping", "-n", "-D", "-i", "0.01", "-s", "16", to)}
+	from.Lab().WaitFor("answer of "+to, 5*time.Second, func() (bool, string) {
+		s.more()
+		return len(s.answers) > 0, s.proc.Output()
+	})
+	return s
 }
 
 var stampedLine = regexp.MustCompile(`^\[(\d+\.\d+)\] \d+ bytes from .* icmp_seq=(\d+) .*time=([\d.]+)`)
