@@ -25,10 +25,16 @@ var errMoved = errors.New("the configuration was changed by somebody else meanwh
 // Propose makes a change by edits, on the file as it is on disk now. A file that
 // somebody has broken by hand meanwhile is an error.
 func (s *Store) Propose(edits ...Edit) (*Proposal, error) {
-	return s.propose(func(src []byte) ([]byte, error) {
+	p, err := s.propose(func(src []byte) ([]byte, error) {
 		src, _, err := Apply(s.shown, src, edits...)
 		return src, err
 	})
+	if list, ok := err.(Errors); ok { // secret files: the lines that name them are not in the file yet
+		for _, e := range list {
+			e.Pos = Pos{}
+		}
+	}
+	return p, err
 }
 
 // ProposeSource makes a change to a whole new file ("config apply"). What was

@@ -73,7 +73,11 @@ for road warriors (l2tp).`,
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usageError{fmt.Errorf("%s: %s; see '%s --help'", commandName(c), lowerFirst(err.Error()), c.CommandPath())}
+		what, _, duration := strings.Cut(err.Error(), "time: ")
+		if duration {
+			what += "want a time like 60s, 10m or 2h"
+		}
+		return usageError{fmt.Errorf("%s: %s; see '%s --help'", commandName(c), lowerFirst(what), c.CommandPath())}
 	})
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.socket, "socket", defaultSocket(), "the `PATH` of the daemon's socket; VHUB_SOCKET names it too")

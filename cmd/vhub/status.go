@@ -84,6 +84,9 @@ configuration and who made them. With -o json, one JSON object a line.`,
 	c.Flags().StringVar(&req.Port, "port", "", "only events of this `PORT`")
 	c.Flags().BoolVar(&noFollow, "no-follow", false, "end after what is remembered")
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		if req.Last < 0 || since < 0 {
+			return usageError{fmt.Errorf("events: --last and --since cannot be below 0")}
+		}
 		req.Hub, req.Follow, req.SinceSeconds = a.hub, !noFollow, since.Seconds()
 		client := a.client()
 		defer client.Close()

@@ -96,7 +96,7 @@ func (d *Daemon) warnings(p *config.Proposal) []string {
 		}
 		if h := d.hub(c.Hub); h != nil && h.port(c.Name) != nil {
 			s := h.port(c.Name).status()
-			if s.Error != "" {
+			if s.Error != "" && s.State == api.StateUp {
 				s.Notes = append(s.Notes, s.Error)
 			}
 			for _, note := range s.Notes {

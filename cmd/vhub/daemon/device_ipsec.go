@@ -195,16 +195,22 @@ func (t *tunnel) where() string {
 }
 
 func (t *tunnel) detail() json.RawMessage {
-	out := tunnelOf(t.tunnel.Status())
-	t.mu.Lock()
-	if !t.up && t.downed != "" {
-		out.Problem = fmt.Sprintf("went down: %s; now: %s", t.downed, out.Problem)
-	}
-	t.mu.Unlock()
 	return detailOf(struct {
 		api.Tunnel
 		etherip.Status
-	}{out, t.Port.Status()})
+	}{t.status(), t.Port.Status()})
 }
+
+func (t *tunnel) status() api.Tunnel {
+	out := tunnelOf(t.tunnel.Status())
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.up && t.downed != "" {
+		out.Problem = fmt.Sprintf("went down: %s; now: %s", t.downed, out.Problem)
+	}
+	return out
+}
+
+func (t *tunnel) trouble() string { return t.status().Problem }
 
 func (t *tunnel) notes() []string { return kernelNotes(t.run.Engine) }
