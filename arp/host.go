@@ -18,7 +18,7 @@ import (
 // nothing and take no lock. All other methods are one goroutine's.
 type Host struct {
 	cfg   HostConfig
-	wants atomic.Int32 // questions and probes under way: every ARP frame is of interest
+	wants atomic.Pointer[map[netip.Addr]bool] // addresses that are asked for or probed; nil for none
 	state atomic.Pointer[hostState]
 	near  atomic.Pointer[map[netip.Addr]*near] // by next hop; copied on change
 
@@ -296,7 +296,7 @@ func (h *Host) Accept(frame []byte) (packet []byte, pass Pass, why Reason) {
 	case eth.TypeIPv4:
 		return s.accept4(frame[off:])
 	case eth.TypeIPv6:
-		return s.accept6(frame[off:])
+		return h.accept6(s, frame[off:])
 	}
 	return nil, PassDrop, ReasonProtocol
 }
@@ -307,11 +307,28 @@ func (h *Host) ofInterest(s *hostState, p []byte) bool {
 	if len(p) < 28 {
 		return false
 	}
-	if h.wants.Load() > 0 {
+	sender, target := netip.AddrFrom4([4]byte(p[14:18])), netip.AddrFrom4([4]byte(p[24:28]))
+	if w := h.wants.Load(); w != nil && ((*w)[sender] || (*w)[target]) {
 		return true
 	}
-	sender, target := netip.AddrFrom4([4]byte(p[14:18])), netip.AddrFrom4([4]byte(p[24:28]))
 	return target == s.addr4 || sender == s.addr4 || (*h.near.Load())[sender] != nil
+}
+
+// ofInterest6 does for neighbour discovery what ofInterest does for ARP. p is
+// an IPv6 packet of a solicitation or an advertisement.
+func (h *Host) ofInterest6(s *hostState, p []byte) bool {
+	if len(p) < 64 {
+		return false
+	}
+	if p[24] != 0xff { // to the client alone
+		return true
+	}
+	sender, target := netip.AddrFrom16([16]byte(p[8:24])), netip.AddrFrom16([16]byte(p[48:64]))
+	if w := h.wants.Load(); w != nil && ((*w)[sender] || (*w)[target]) {
+		return true
+	}
+	near := *h.near.Load()
+	return s.owns6(target) || near[sender] != nil || near[target] != nil
 }
 
 func (s *hostState) accept4(p []byte) ([]byte, Pass, Reason) {
@@ -332,7 +349,7 @@ func (s *hostState) accept4(p []byte) ([]byte, Pass, Reason) {
 	return p[:total], PassData, ReasonNone
 }
 
-func (s *hostState) accept6(p []byte) ([]byte, Pass, Reason) {
+func (h *Host) accept6(s *hostState, p []byte) ([]byte, Pass, Reason) {
 	if len(p) < 40 || p[0]>>4 != 6 {
 		return nil, PassDrop, ReasonMalformed
 	}
@@ -348,8 +365,12 @@ func (s *hostState) accept6(p []byte) ([]byte, Pass, Reason) {
 	}
 	if p[6] == eth.ProtoICMPv6 && total > 40 {
 		switch p[40] {
-		case eth.NDNeighborSolicit, eth.NDNeighborAdvert, // answered and learned here; PPP has no use for them
-			eth.NDRouterAdvert: // learned here, and given to the client without link-layer options
+		case eth.NDNeighborSolicit, eth.NDNeighborAdvert: // answered and learned here; PPP has no use for them
+			if !h.ofInterest6(s, p) {
+				return nil, PassDrop, ReasonNotOurs
+			}
+			return nil, PassControl, ReasonNone
+		case eth.NDRouterAdvert: // learned here, and given to the client without link-layer options
 			return nil, PassControl, ReasonNone
 		}
 	}

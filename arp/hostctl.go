@@ -199,13 +199,37 @@ func (h *Host) question(addr netip.Addr, to eth.Addr) []byte {
 	return eth.AppendARPRequest(nil, 0, to, h.cfg.MAC, from, addr)
 }
 
-// count tells the data path whether answers are awaited.
+// count tells the data path which answers are awaited.
 func (h *Host) count() {
-	n := len(h.asked)
+	if h.probe == nil && len(h.asked) == 0 {
+		h.wants.Store(nil)
+		return
+	}
+	if w := h.wants.Load(); w != nil && h.wanted(*w) {
+		return
+	}
+	w := make(map[netip.Addr]bool, len(h.asked)+1)
+	for a := range h.asked {
+		w[a] = true
+	}
 	if h.probe != nil {
+		w[h.probe.addr] = true
+	}
+	h.wants.Store(&w)
+}
+
+// wanted tells whether w is what is awaited now.
+func (h *Host) wanted(w map[netip.Addr]bool) bool {
+	n := len(h.asked)
+	for a := range h.asked {
+		if !w[a] {
+			return false
+		}
+	}
+	if h.probe != nil && h.asked[h.probe.addr] == nil {
 		n++
 	}
-	h.wants.Store(int32(n))
+	return n == len(w) && (h.probe == nil || w[h.probe.addr])
 }
 
 // FromSegment takes a frame that Accept gave PassControl for.

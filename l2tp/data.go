@@ -234,15 +234,34 @@ func (x *session) WriteFrames(frames []eth.Frame) int {
 		return len(frames)
 	}
 	s := x.p.s
-	w := s.pool.Get().(*writer)
-	w.x, w.f, w.room = x, f, x.room(f.params)
+	var w *writer
 	for i := range frames {
+		if f.deaf(&frames[i]) {
+			s.Counters.NotOurs.Add(1)
+			continue
+		}
+		if w == nil {
+			w = s.pool.Get().(*writer)
+			w.x, w.f, w.room = x, f, x.room(f.params)
+		}
 		w.frame(&frames[i])
 	}
-	w.flush()
-	w.x, w.f = nil, nil
-	s.pool.Put(w)
+	if w != nil {
+		w.flush()
+		w.x, w.f = nil, nil
+		s.pool.Put(w)
+	}
 	return len(frames)
+}
+
+// deaf tells of a flooded frame that the client has no use for: with many
+// sessions that is nearly every one, so it is found out before anything else.
+func (f *flow) deaf(fr *eth.Frame) bool {
+	if fr.Data[0]&1 == 0 || f.dhcp && dhcpFor(fr, f.host.MAC()) {
+		return false
+	}
+	_, pass, why := f.host.Accept(fr.Data)
+	return pass == arp.PassDrop && why == arp.ReasonNotOurs
 }
 
 func (w *writer) frame(fr *eth.Frame) {

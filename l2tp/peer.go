@@ -143,10 +143,3 @@ func (p *Peer) gone(now time.Time, reason string) {
 	p.closed = true
 	delete(p.s.peers, p)
 }
-
-func (p *Peer) hangUpAll(now time.Time, reason string) {
-	for _, x := range p.byID {
-		x.finish(now, reason)
-	}
-	p.ep.Close(now, reason, &p.out)
-}

@@ -276,9 +276,19 @@ func (s *Server) Closed(p *Peer, reason string) {
 	s.post(p, func(now time.Time) { p.gone(now, reason) })
 }
 
+// shutDown tells all peers first, so that they know even when leaving the hub
+// takes longer than the daemon has.
 func (s *Server) shutDown(now time.Time) {
+	const why = "the server shuts down"
 	for p := range s.peers {
-		p.hangUpAll(now, "the server shuts down")
+		p.ep.Close(now, why, &p.out)
+		p.send(p.out.Packets)
+		p.out.Packets = nil
+	}
+	for p := range s.peers {
+		for _, x := range p.byID {
+			x.finish(now, why)
+		}
 		p.carryOut(now)
 	}
 }
