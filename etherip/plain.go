@@ -72,8 +72,8 @@ func OpenPlain(cfg PlainConfig, log *slog.Logger) (*Plain, error) {
 	}
 	p.sock.refused = p.lookSoon
 	p.path.Store(&path{mtu: cfg.mtuOr(1500), local: cfg.Local})
-	p.lookUp()
 	p.SetSender(p)
+	p.lookUp()
 	return p, nil
 }
 

@@ -114,6 +114,7 @@ for road warriors (l2tp).`,
 func tidy(c *cobra.Command) {
 	c.SuggestionsMinimumDistance = 2
 	c.Flags().SortFlags = false
+	c.Long = text.Reflow(c.Long, text.Width)
 	switch check := c.Args; {
 	case c.HasSubCommands() && !c.Runnable():
 		c.Args = cobra.ArbitraryArgs

@@ -14,6 +14,14 @@ import (
 	"vhub/config"
 )
 
+// kindShort says what each kind of port leads to.
+var kindShort = map[string]string{
+	config.KindTAP:     "a port to this host: a TAP device, alone or in a Linux bridge",
+	config.KindNIC:     "a port to a network interface, by AF_PACKET",
+	config.KindEtherIP: "a port to another site, by EtherIP in IPsec or plain",
+	config.KindL2TP:    "a port for road warriors, by L2TP in IPsec",
+}
+
 // kindExample has a command that works, for each kind.
 var kindExample = map[string]string{
 	config.KindTAP: `  vhub port add tap lan --bridge br0
@@ -52,9 +60,7 @@ func (a *app) portAdd() *cobra.Command {
 command returns. When it cannot work (there is no such interface, the name is
 taken, ...), file and hub stay as they were.
 
-Each kind has flags of its own: see 'vhub port add KIND --help'.
-
-` + kindList(),
+Each kind has flags of its own: see 'vhub port add KIND --help'.`,
 		Example: kindExample[config.KindTAP] + "\n" + kindExample[config.KindEtherIP],
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -71,8 +77,8 @@ Each kind has flags of its own: see 'vhub port add KIND --help'.
 }
 
 func (a *app) portAddKind(kind string) *cobra.Command {
-	c := &cobra.Command{Use: kind + " NAME [flags]", Short: config.KindDoc(kind), Args: cobra.ExactArgs(1),
-		Long: text.Wrap("Adds a port of kind "+kind+": "+config.KindDoc(kind)+".", 0, text.Width) + `
+	c := &cobra.Command{Use: kind + " NAME [flags]", Short: kindShort[kind], Args: cobra.ExactArgs(1),
+		Long: "Adds a port of kind " + kind + ": " + config.KindDoc(kind) + `.
 Flags have the names of the settings in the configuration file; see vhub.hcl(5).`,
 		Example: kindExample[kind], ValidArgsFunction: cobra.NoFileCompletions}
 	s := addSettings(c, config.PortAttributes(kind)...)

@@ -102,7 +102,7 @@ func Pairs(w io.Writer, indent string, pairs []Pair) error {
 		}
 		pad := strings.Repeat(" ", width-utf8.RuneCountInString(p.Name))
 		column := utf8.RuneCountInString(indent) + width + 2
-		fmt.Fprintf(&b, "%s%s%s  %s\n", indent, p.Name, pad, Wrap(p.Value, column, Width))
+		fmt.Fprintf(&b, "%s%s%s  %s\n", indent, p.Name, pad, wrap(p.Value, column, Width, true))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -110,10 +110,25 @@ func Pairs(w io.Writer, indent string, pairs []Pair) error {
 
 // Wrap breaks a text that begins in a column at spaces, so that no line is
 // wider than width where that can be; its further lines begin in the same column.
-func Wrap(s string, column, width int) string {
+func Wrap(s string, column, width int) string { return wrap(s, column, width, false) }
+
+// Reflow fills the lines of each paragraph anew; a paragraph with an indented
+// line is left as it is.
+func Reflow(s string, width int) string {
+	paragraphs := strings.Split(s, "\n\n")
+	for i, p := range paragraphs {
+		if !strings.HasPrefix(p, " ") && !strings.Contains(p, "\n ") {
+			paragraphs[i] = Wrap(strings.Join(strings.Fields(p), " "), 0, width)
+		}
+	}
+	return strings.Join(paragraphs, "\n\n")
+}
+
+// wrap is Wrap; a list is broken after a comma where that can be.
+func wrap(s string, column, width int, list bool) string {
 	var lines []string
 	for room := max(width-column, 20); ; {
-		at := breakAt(s, room)
+		at := breakAt(s, room, list)
 		if at < 0 {
 			return strings.Join(append(lines, s), "\n"+strings.Repeat(" ", column))
 		}
@@ -122,10 +137,10 @@ func Wrap(s string, column, width int) string {
 	}
 }
 
-// breakAt finds the last space before the room is full, one after a comma if that
-// leaves no line half empty, or the first one after it; -1: the text fits, or
+// breakAt finds the last space before the room is full, in a list one after a comma if
+// that leaves no line half empty, or the first one after it; -1: the text fits, or
 // cannot be broken.
-func breakAt(s string, room int) int {
+func breakAt(s string, room int, list bool) int {
 	if utf8.RuneCountInString(s) <= room {
 		return -1
 	}
@@ -133,7 +148,7 @@ func breakAt(s string, room int) int {
 	for i, r := range s {
 		if r == ' ' && i > 0 {
 			last = i
-			if s[i-1] == ',' && n >= room/2 {
+			if list && s[i-1] == ',' && n >= room/2 {
 				comma = i
 			}
 		}

@@ -34,6 +34,16 @@ func TestTableLeavesEmptyColumnsOut(t *testing.T) {
 	}
 }
 
+func TestReflow(t *testing.T) {
+	got := Reflow("one two three\nfour five six\n\n  as it\n  is\n\nend", 20)
+	if want := "one two three four\nfive six\n\n  as it\n  is\n\nend"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got, want := Reflow("one\ntwo three four, five six seven", 20), "one two three four,\nfive six seven"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestWrap(t *testing.T) {
 	for _, c := range []struct {
 		name, text, want string
@@ -47,7 +57,7 @@ func TestWrap(t *testing.T) {
 		{"letters count, not bytes", "éééé éééé éééé éééé éééé ééé", "éééé éééé éééé éééé éééé ééé"},
 		{"nothing", "", ""},
 	} {
-		if got := Wrap(c.text, 4, 32); got != c.want {
+		if got := wrap(c.text, 4, 32, true); got != c.want {
 			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
 		}
 	}
