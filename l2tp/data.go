@@ -257,11 +257,11 @@ func (x *session) WriteFrames(frames []eth.Frame) int {
 // deaf tells of a flooded frame that the client has no use for: with many
 // sessions that is nearly every one, so it is found out before anything else.
 func (f *flow) deaf(fr *eth.Frame) bool {
-	if fr.Data[0]&1 == 0 || f.dhcp && dhcpFor(fr, f.host.MAC()) {
+	if fr.Data[0]&1 == 0 {
 		return false
 	}
 	_, pass, why := f.host.Accept(fr.Data)
-	return pass == arp.PassDrop && why == arp.ReasonNotOurs
+	return pass == arp.PassDrop && why == arp.ReasonNotOurs && !(f.dhcp && dhcpFor(fr, f.host.MAC()))
 }
 
 func (w *writer) frame(fr *eth.Frame) {

@@ -148,6 +148,7 @@ type Server struct {
 	due      peerHeap
 	peers    map[*Peer]bool
 	sessions map[string]*session
+	byUser   map[string]map[*session]bool // those logged in
 	lock     lockout
 	tally    tally
 	last     atomic.Pointer[ServerStatus] // set when Run ends
@@ -176,7 +177,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	}
 	cfg.Control.Rand = cfg.Rand
 	s := &Server{cfg: cfg, log: cfg.Log.With("port", cfg.Port), jobs: make(chan job, 4096), done: make(chan struct{}),
-		peers: map[*Peer]bool{}, sessions: map[string]*session{}, macs: map[eth.Addr]*session{}, lock: newLockout()}
+		peers: map[*Peer]bool{}, sessions: map[string]*session{}, byUser: map[string]map[*session]bool{}, macs: map[eth.Addr]*session{}, lock: newLockout()}
 	s.pool.New = func() any { return newWriter() }
 	return s, nil
 }

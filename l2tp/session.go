@@ -167,6 +167,14 @@ func (x *session) pppEvent(now time.Time, ev ppp.Event) {
 	}
 }
 
+// unname takes a session out of those of its user.
+func (s *Server) unname(x *session) {
+	of := s.byUser[x.grant.User]
+	if delete(of, x); len(of) == 0 {
+		delete(s.byUser, x.grant.User)
+	}
+}
+
 // authenticate has the credentials checked, on a goroutine of its own since a
 // RADIUS server may be slow.
 func (x *session) authenticate(now time.Time, ev ppp.EventAuth) {
@@ -203,7 +211,12 @@ func (x *session) checked(now time.Time, seq uint64, l Login, g Grant) {
 	case g.Result.OK:
 		s.tally.logins++
 		s.lock.succeeded(l.User, source)
+		s.unname(x)
 		x.grant = g
+		if s.byUser[g.User] == nil {
+			s.byUser[g.User] = map[*session]bool{}
+		}
+		s.byUser[g.User][x] = true
 	default:
 		s.tally.failures++
 		s.lock.failed(now, l.User, source)
@@ -219,8 +232,8 @@ func (x *session) network(now time.Time) {
 	x.device = x.grant.User + "\x00" + x.ev.PeerHost + "\x00" + x.ev.PeerVendor + "\x00" + x.ev.CallingNumber
 	x.rivals = map[*session]uint64{}
 	n := 0
-	for _, o := range s.sessions {
-		if o == x || o.over || o.grant.User != x.grant.User || o.mac.IsZero() {
+	for o := range s.byUser[x.grant.User] {
+		if o == x || o.over || o.mac.IsZero() {
 			continue
 		}
 		n++
@@ -552,6 +565,7 @@ func (x *session) finish(now time.Time, reason string) {
 		delete(s.macs, x.mac)
 	}
 	delete(s.sessions, x.name)
+	s.unname(x)
 	delete(x.p.byID, sessionKey(x.ev.Tunnel, x.ev.Session))
 	x.p.publish()
 }
