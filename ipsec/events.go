@@ -18,7 +18,7 @@ func (e *Engine) handle(now time.Time, ev ike.Event) {
 	case ike.ChildInstalled:
 		e.childInstalled(now, ev.Child)
 	case ike.ChildUsable:
-		e.childUsable(ev.Child)
+		e.childUsable(ev)
 	case ike.ChildDown:
 		e.childDown(now, ev.Child, ev.Reason)
 	case ike.Moved:
@@ -105,13 +105,19 @@ func (e *Engine) childInstalled(now time.Time, c *ike.Child) {
 
 // childUsable sends with it from now on. The session becomes the tunnel's, unless
 // probes choose among several.
-func (e *Engine) childUsable(c *ike.Child) {
+func (e *Engine) childUsable(ev ike.ChildUsable) {
+	c := ev.Child
 	s := e.sessions[c.Session]
 	if s == nil || s.children[c.In.SPI] == nil {
 		return
 	}
 	in := s.children[c.In.SPI]
 	in.usable.Store(true)
+	if old := s.out.Load(); c.Initiator && old != nil && old.child == ev.Replaces && old.child.SoftBytes == 0 && !in.told.Load() {
+		in.waits = true
+		time.AfterFunc(installWait, func() { e.work(func(time.Time) { e.endWait(c.Session, c.In.SPI) }) })
+		return
+	}
 	first := s.out.Swap(in.out) == nil
 	e.cfg.Log.Debug("ipsec: SA in use", "port", s.tunnel.name, "suite", c.Suite.String(), "mode", c.Mode.String(),
 		"udp", c.UDP, "spi", c.In.SPI, "peer_spi", c.Out.SPI)
@@ -125,6 +131,25 @@ func (e *Engine) childUsable(c *ike.Child) {
 		return // up in reserve
 	}
 	e.activate(t, s, "a new negotiation of the same identity")
+}
+
+// installWait is how long the side that began a rekey goes on sending on the old SA,
+// unless the peer uses the new one before. The peer installs its side when the last
+// message arrives, and strongSwan some time after: a packet that overtakes that would be
+// lost. An old SA with a limit of bytes may not have the room to wait.
+const installWait = 300 * time.Millisecond
+
+// endWait switches to an SA that was only waiting for the peer to have it.
+func (e *Engine) endWait(id ike.SessionID, spi uint32) {
+	s := e.sessions[id]
+	if s == nil || s.children[spi] == nil || !s.children[spi].waits {
+		return
+	}
+	in := s.children[spi]
+	in.waits = false
+	if old := s.out.Load(); old == nil || !old.child.Born.After(in.child.Born) {
+		s.out.Store(in.out)
+	}
 }
 
 // activate makes s what the tunnel sends with.

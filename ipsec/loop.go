@@ -61,6 +61,7 @@ func (e *Engine) take(now time.Time, n note) {
 			return
 		}
 		e.ike.InboundUsed(now, n.spi, &e.out)
+		e.endWait(n.to.id, n.spi)
 	case noteMoved:
 		e.ike.PeerMoved(now, n.session, n.remote)
 		if s := e.sessions[n.session]; s != nil {

@@ -65,6 +65,7 @@ type inbound struct {
 	out     *outbound    // of the same child
 	told    atomic.Bool  // the loop knows that the SA is in use
 	usable  atomic.Bool  // IKE has said ChildUsable
+	waits   bool         // the loop's: it is, but the peer may not have installed it yet
 	last    atomic.Int64 // when a packet last was opened, Unix nanoseconds
 }
 
