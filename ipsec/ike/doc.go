@@ -52,7 +52,9 @@
 //
 //	Established      phase 1 is up: identity, addresses, NAT
 //	ChildInstalled   take ESP on Child.In.SPI from now on
-//	ChildUsable      send ESP with Child.Out from now on, no longer with Replaces
+//	ChildUsable      send ESP with Child.Out from now on, no longer with Replaces; who began
+//	                 the rekey (Child.Initiator) better waits some 0.3 s or for the first
+//	                 packet on it, since the peer installs it only when message 3 arrives
 //	ChildInstalled, ChildUsable ...                a rekey: old and new live together
 //	ChildDown        forget this child, both directions
 //	Closed           the session is over and all of its children are down

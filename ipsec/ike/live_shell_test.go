@@ -213,6 +213,10 @@ func (s *shell) do(f func(now time.Time)) {
 			if err != nil {
 				s.t.Error(err)
 			}
+			if s.send != nil && s.send == ev.Replaces && ev.Child.Initiator { // see doc.go
+				time.AfterFunc(300*time.Millisecond, func() { s.do(func(time.Time) { s.send, s.seal = ev.Child, out }) })
+				continue
+			}
 			s.send, s.seal = ev.Child, out
 		case ChildDown:
 			delete(s.in, ev.Child.In.SPI)
