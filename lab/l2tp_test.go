@@ -34,8 +34,7 @@ const (
 // roadWAN is a wan whose cloud has an l2tp port and a user.
 type roadWAN struct {
 	*wan
-	t       *testing.T
-	version string
+	t *testing.T
 }
 
 func newRoadWAN(t *testing.T, port ...string) *roadWAN {
