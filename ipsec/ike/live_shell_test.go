@@ -36,6 +36,7 @@ type shell struct {
 	in    map[uint32]*esp.Inbound
 	kids  map[uint32]*Child
 	send  *Child
+	then  func() // switches to the child that waits for the peer to have it
 	seal  *esp.Outbound
 	pong  map[uint16]bool
 	done  chan struct{}
@@ -214,7 +215,14 @@ func (s *shell) do(f func(now time.Time)) {
 				s.t.Error(err)
 			}
 			if s.send != nil && s.send == ev.Replaces && ev.Child.Initiator { // see doc.go
-				time.AfterFunc(300*time.Millisecond, func() { s.do(func(time.Time) { s.send, s.seal = ev.Child, out }) })
+				s.then = func() { s.send, s.seal, s.then = ev.Child, out, nil }
+				time.AfterFunc(300*time.Millisecond, func() {
+					s.do(func(time.Time) {
+						if s.then != nil {
+							s.then()
+						}
+					})
+				})
 				continue
 			}
 			s.send, s.seal = ev.Child, out
@@ -223,6 +231,9 @@ func (s *shell) do(f func(now time.Time)) {
 			delete(s.kids, ev.Child.In.SPI)
 			if s.send == ev.Child {
 				s.send, s.seal = nil, nil
+				if s.then != nil {
+					s.then()
+				}
 			}
 		}
 	}
