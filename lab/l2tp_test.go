@@ -137,9 +137,10 @@ func (r *roadWAN) carries(t *testing.T, what string, g *guest.Guest, w *guest.Ro
 		if p := r.vm.Ping("-c", "10", "-i", "0.05", "-M", "dont", "-s", size, w.Address); p.Received != 10 || p.Duplicates > 0 {
 			t.Errorf("%s: ping to the client, -s %s: %s", what, size, p.Output)
 		}
-		out, err := g.Run(30*time.Second, "ping -n -c 10 -i 0.05 -M dont -s "+size+" "+sites.VM)
-		if p, ok := netlab.ParsePing(out); err != nil || !ok || p.Received != 10 || p.Duplicates > 0 {
-			t.Errorf("%s: ping from the client, -s %s: %v %s", what, size, err, out)
+		// A guest's ping may give up the last ones before it had the processor to look.
+		out, _ := g.Run(30*time.Second, "ping -n -c 12 -i 0.05 -M dont -s "+size+" "+sites.VM)
+		if sent, lost, double := settled(t, out, 2); sent != 10 || lost > 0 || double > 0 {
+			t.Errorf("%s: ping from the client, -s %s: %d sent, %d lost, %d double: %s", what, size, sent, lost, double, out)
 		}
 	}
 	server := r.vm.Start("iperf3", "iperf3", "-s", "-1", "-p", "5201")
@@ -193,7 +194,7 @@ func TestL2TPStraightAndBehindNAT(t *testing.T) {
 		log  string
 	}{
 		{"wrong password", func(c *guest.RoadWarriorConfig) { c.Password = "guess" }, "no address", `reason="wrong password"`},
-		{"wrong key", func(c *guest.RoadWarriorConfig) { c.PSK = "another key" }, "no IPsec", "key"},
+		{"wrong key", func(c *guest.RoadWarriorConfig) { c.PSK = "another key" }, "no IPsec", "wrong key"},
 	} {
 		cfg := roadConfig()
 		bad.edit(&cfg)
