@@ -123,6 +123,9 @@ func (r *report) text() string {
 	for _, s := range r.faults() {
 		fmt.Fprintln(&b, "no figures:", s)
 	}
+	r.verdicts(func(what, verdict string) {
+		fmt.Fprintf(&b, "target %s: %s\n", what, strings.ReplaceAll(verdict, "**", ""))
+	})
 	return b.String()
 }
 
@@ -146,7 +149,8 @@ func (r *report) markdown() string {
 	for _, s := range r.faults() {
 		fmt.Fprintf(&b, "- No figures, or fewer: %s\n", s)
 	}
-	b.WriteString(r.verdicts())
+	b.WriteString("\n## Targets, in this run\n\n| target | |\n|---|---|\n")
+	r.verdicts(func(what, verdict string) { fmt.Fprintf(&b, "| %s | %s |\n", what, verdict) })
 	b.WriteString(legend)
 	b.WriteString("\n## Settings\n\nMTU 1500 on every interface of the hosts, except where the row says otherwise; the wire between tunnel end points has MTU 1500 too.\n\n")
 	for _, x := range r.all {

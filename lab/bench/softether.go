@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"vhub/internal/netlab"
+	"vhub/lab/softether"
 )
 
 // Debian's SoftEther 5 keeps its state in fixed folders. Each of ours sees
@@ -95,18 +96,30 @@ func softEtherNIC(s *stage) {
 // softEtherClient is a vpnserver at host B and a vpnclient at host A.
 func softEtherClient(s *stage) {
 	s.wan()
-	s.softEtherHub(s.b, true, "tap:bb")
-	s.commands(s.b, append(serverCmd, "/ADMINHUB:BENCH"), "UserCreate bench /GROUP:none /REALNAME:none /NOTE:none", "UserPasswordSet bench /PASSWORD:bench")
-	s.softEther(s.a, softEtherOwn, true, clientCmd...)
-	s.commands(s.a, clientCmd, "NicCreate se")
-	s.commands(s.a, clientCmd,
+	s.softEtherHub(s.endB, true, "tap:bb")
+	s.commands(s.endB, append(serverCmd, "/ADMINHUB:BENCH"), "UserCreate bench /GROUP:none /REALNAME:none /NOTE:none", "UserPasswordSet bench /PASSWORD:bench")
+	s.softEther(s.endA, softEtherOwn, true, clientCmd...)
+	s.commands(s.endA, clientCmd, "NicCreate se")
+	s.commands(s.endA, clientCmd,
 		"AccountCreate bench /SERVER:"+wanB+":5555 /HUB:BENCH /USERNAME:bench /NICNAME:se",
 		"AccountPasswordSet bench /PASSWORD:bench /TYPE:standard",
 		"AccountDetailSet bench /MAXTCP:1 /INTERVAL:1 /TTL:0 /HALF:no /BRIDGE:no /MONITOR:no /NOTRACK:yes /NOQOS:yes /DISABLEUDP:yes",
 		"AccountEncryptEnable bench", "AccountConnect bench")
 	s.lab.WaitFor("connection of vpnclient", 20*time.Second, func() (bool, string) {
-		out, err := s.a.Run(append(clientCmd, "/CMD", "AccountStatusGet", "bench")...)
+		out, err := s.endA.Run(append(clientCmd, "/CMD", "AccountStatusGet", "bench")...)
 		return err == nil && strings.Contains(out, "Connection Completed"), out
 	})
-	s.ends("vpn_se", "tap_bb")
+	s.tunnelEnds("vpn_se", "tap_bb")
+}
+
+// softEtherEtherIP is a vhub at host A, which dials a vpnserver at host B. It is
+// the initiator of the row vhub-cbc-tunnel, but for the identity that SoftEther
+// tells of itself.
+func softEtherEtherIP(s *stage) {
+	s.wan()
+	server := softether.Start(s, s.endB, softether.Config{PSK: etherIPKey, User: "bench", Password: "bench"})
+	s.count(server.Proc)
+	s.etherIP(s.endA, "ta", wanB, "initiator", cbcTunnel+"\n  peer_id = \"address:0.0.0.0\"\n  local_id = \"keyid:bench\"")
+	s.tunnelEnds("ta", softether.TAP)
+	s.a.Reaches(addrB, 10*time.Second)
 }

@@ -24,6 +24,7 @@ type stage struct {
 	lab        *netlab.Lab
 	a, b       *netlab.NS // the hosts
 	devA, devB string     // their interfaces into the segment
+	endA, endB *netlab.NS // the tunnel end points; nil where there is no tunnel
 	daemons    []*netlab.Proc
 	nice       int
 	cleanups   []func()
@@ -87,13 +88,22 @@ func (s *stage) file(name, text string) string {
 // hosts makes the two hosts. Their interfaces come with the case.
 func (s *stage) hosts() { s.a, s.b = s.ns("a"), s.ns("b") }
 
-// wan joins the two hosts, which are tunnel end points at once, by a wire of
-// 1,500 bytes.
+// wan makes the two hosts and the two tunnel end points, which are joined by a
+// wire of 1,500 bytes. The hosts get the tunnels' interfaces: in namespaces of
+// their own, so that the tunnel's packets are not counted with theirs.
 func (s *stage) wan() {
 	s.hosts()
-	s.lab.Wire(s.a, "wan0", s.b, "wan0")
-	s.a.Addr("wan0", wanA+"/24")
-	s.b.Addr("wan0", wanB+"/24")
+	s.endA, s.endB = s.ns("ea"), s.ns("eb")
+	s.lab.Wire(s.endA, "wan0", s.endB, "wan0")
+	s.endA.Addr("wan0", wanA+"/24")
+	s.endB.Addr("wan0", wanB+"/24")
+}
+
+// tunnelEnds is ends for interfaces that the tunnel end points have made.
+func (s *stage) tunnelEnds(devA, devB string) {
+	s.move(s.endA, devA, s.a)
+	s.move(s.endB, devB, s.b)
+	s.ends(devA, devB)
 }
 
 // daemon starts a program whose CPU time and memory count.

@@ -36,8 +36,8 @@ type end struct {
 func (s *stage) tunnel() [2]end {
 	s.wan()
 	return [2]end{
-		{s.a, "a", addrA, wanA, "b", wanB},
-		{s.b, "b", addrB, wanB, "a", wanA},
+		{s.endA, "a", addrA, wanA, "b", wanB},
+		{s.endB, "b", addrB, wanB, "a", wanA},
 	}
 }
 
@@ -79,7 +79,7 @@ func openVPN(s *stage) {
 			"--local", e.wan, "--remote", e.peerWAN, "--data-ciphers", "AES-256-GCM", "--cipher", "AES-256-GCM", "--disable-dco",
 			"--cert", cert[i], "--key", key[i], "--peer-fingerprint", print[1-i]}, role...)...)
 	}
-	s.ends("ovp0", "ovp0")
+	s.tunnelEnds("ovp0", "ovp0")
 }
 
 func tinc(s *stage) {
@@ -98,17 +98,23 @@ func tinc(s *stage) {
 		dir := filepath.Join(s.lab.Dir(), "tinc-"+e.name)
 		s.daemon(e.ns, "tincd", "tincd", "-c", dir, "-D", "--pidfile="+filepath.Join(dir, "pid"))
 	}
-	s.ends("tinc0", "tinc0")
+	s.tunnelEnds("tinc0", "tinc0")
 }
 
 func n2n(s *stage) {
 	ends := s.tunnel()
-	s.daemon(s.a, "supernode", "supernode", "-l", "7654")
+	s.daemon(s.endA, "supernode", "supernode", "-l", "7654")
 	for i, e := range ends {
 		s.daemon(e.ns, "edge", "edge", "-d", "n2n0", "-a", e.addr, "-s", "255.255.255.0", "-c", "bench", "-k", "a-key-for-one-run",
 			"-l", wanA+":7654", "-m", fmt.Sprintf("02:00:00:00:79:%02x", i+1), "-u", "0", "-g", "0")
 	}
-	s.ends("n2n0", "n2n0")
+	for _, e := range ends { // an edge sets the address itself; only then may its interface move
+		s.lab.WaitFor("address of n2n0", 10*time.Second, func() (bool, string) {
+			out, err := e.ns.Run("ip", "-4", "addr", "show", "dev", "n2n0", "up")
+			return err == nil && strings.Contains(out, e.addr+"/"), out
+		})
+	}
+	s.tunnelEnds("n2n0", "n2n0")
 }
 
 // wireGuard is wireguard-go at both hosts, with a VXLAN on it that carries the
@@ -137,7 +143,7 @@ func wireGuard(s *stage) {
 		e.ns.Addr(dev, fmt.Sprintf("10.9.0.%d/24", i+1))
 		e.ns.Must("ip", "link", "add", "vx0", "mtu", "1370", "type", "vxlan", "id", "42", "dstport", "4789", "remote", fmt.Sprintf("10.9.0.%d", 2-i), "dev", dev)
 	}
-	s.ends("vx0", "vx0")
+	s.tunnelEnds("vx0", "vx0")
 }
 
 // wireGuardSet configures a wireguard-go by its control socket
