@@ -284,7 +284,8 @@ func TestL2TPRekeyAndReconnect(t *testing.T) {
 
 // TestL2TPTwoBehindOneNAT has two clients of the same private address, each
 // behind a router of its own, and both routers behind one outer NAT: the same
-// address, the same tunnel id, one public address.
+// address, the same UDP port 1701, one public address; xl2tpd draws its tunnel ids, so that
+// equal ones too are told apart is shown by l2tp.TestManyBehindOneAddress.
 func TestL2TPTwoBehindOneNAT(t *testing.T) {
 	r := newRoadWAN(t, "--pool", roadPool)
 	r.addUser("bob", roadPass)
@@ -337,5 +338,5 @@ func TestL2TPTwoBehindOneNAT(t *testing.T) {
 	if out, err := clients[0].g.Run(30*time.Second, "ping -n -c 5 -i 0.1 "+clients[1].w.Address); err != nil {
 		t.Errorf("from one to the other: %v %s", err, out)
 	}
-	interop.Record(t, "strongSwan + xl2tpd + pppd", "5.9.8, 1.3.18, 2.4.9", "server", "L2TP/IPsec, two behind one NAT with the same private address and tunnel id", "passed")
+	interop.Record(t, "strongSwan + xl2tpd + pppd", "5.9.8, 1.3.18, 2.4.9", "server", "L2TP/IPsec, two behind one NAT with the same private address and port 1701", "passed")
 }
