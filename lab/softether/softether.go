@@ -11,6 +11,7 @@ package softether
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -148,4 +149,14 @@ func (s *Server) WaitForgotten(limit time.Duration) {
 		made, gone := strings.Count(log, "A new IPsec client is created."), strings.Count(log, "This IPsec Client is deleted.")
 		return made > 0 && made == gone, fmt.Sprintf("%d made, %d deleted", made, gone)
 	})
+}
+
+// Version is the Debian package's, such as 5.01.9674.
+func Version() string {
+	out, err := exec.Command("dpkg-query", "-W", "-f", "${Version}", "softether-vpnserver").Output()
+	if err != nil {
+		return "unknown"
+	}
+	v, _, _ := strings.Cut(string(out), "+")
+	return v
 }
