@@ -47,13 +47,11 @@ type Log struct {
 
 // Engine holds the settings of the IPsec engine that all ports share.
 type Engine struct {
-	Listen     []netip.Addr  `json:"listen"`        // addresses of the IKE sockets; none means every address
-	Port       int           `json:"port"`          // IKE, 500
-	NATPort    int           `json:"nat_port"`      // IKE and ESP in UDP, 4500
-	RawESP     bool          `json:"raw_esp"`       // IP protocol 50 for peers without NAT
-	HalfOpen   int           `json:"half_open"`     // unfinished negotiations allowed at once
-	AnswerRate int           `json:"answer_rate"`   // answers a second to the unauthenticated
-	KeepAlive  time.Duration `json:"nat_keepalive"` // NAT-T keepalive interval (RFC 3948 section 4)
+	Listen    []netip.Addr  `json:"listen"`        // addresses of the IKE sockets; none means every address
+	Port      int           `json:"port"`          // IKE, 500
+	NATPort   int           `json:"nat_port"`      // IKE and ESP in UDP, 4500
+	RawESP    bool          `json:"raw_esp"`       // IP protocol 50 for peers without NAT
+	KeepAlive time.Duration `json:"nat_keepalive"` // NAT-T keepalive interval (RFC 3948 section 4)
 }
 
 // Hub is one virtual hub: one Ethernet segment.

@@ -24,12 +24,6 @@ ipsec {
   # take and send ESP as IP protocol 50 where there is no NAT
   raw_esp = true
 
-  # unfinished negotiations at once; more are not answered (10..100000)
-  half_open = 1000
-
-  # answers a second, all together, to packets nobody has authenticated (1..100000)
-  answer_rate = 200
-
   # a keepalive is sent through a NAT after such a silence (RFC 3948 section 4); 0s sends none (0 or 1s..10m)
   nat_keepalive = "20s"
 }

@@ -18,10 +18,6 @@ var engineAttributes = []*Attribute{
 		Doc: "UDP port of IKE and ESP behind NAT (RFC 3947); peers expect 4500", bind: on(func(e *Engine) any { return &e.NATPort })},
 	{Name: "raw_esp", Default: "true",
 		Doc: "take and send ESP as IP protocol 50 where there is no NAT", bind: on(func(e *Engine) any { return &e.RawESP })},
-	{Name: "half_open", Default: "1000", min: 10, max: 100000,
-		Doc: "unfinished negotiations at once; more are not answered", bind: on(func(e *Engine) any { return &e.HalfOpen })},
-	{Name: "answer_rate", Default: "200", min: 1, max: 100000,
-		Doc: "answers a second, all together, to packets nobody has authenticated", bind: on(func(e *Engine) any { return &e.AnswerRate })},
 	{Name: "nat_keepalive", Default: "20s", min: int64(time.Second), max: int64(10 * time.Minute), zero: true,
 		Doc: "a keepalive is sent through a NAT after such a silence (RFC 3948 section 4); 0s sends none", bind: on(func(e *Engine) any { return &e.KeepAlive })},
 }
