@@ -1,9 +1,9 @@
 package guest
 
 import (
-	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,7 +28,8 @@ type RoadWarriorConfig struct {
 	PSK            string
 	User, Password string
 
-	IKE, ESP     string // strongSwan's proposals; "" is AES-256, SHA-1, MODP 2048
+	Libreswan    bool   // the IKE daemon, and the guest's flavor; else strongSwan
+	IKE, ESP     string // the daemon's proposals; "" is AES-256, SHA-1, MODP 2048
 	MTU          int    // of PPP, both ways; 0 is 1400, as Windows and NetworkManager-l2tp have it
 	ForceUDP     bool   // ESP in UDP, NAT or not
 	IKELifetime  time.Duration
@@ -51,27 +52,26 @@ func (t Times) String() string {
 	return fmt.Sprintf("IPsec %.3f s, L2TP and PPP %.3f s, together %.3f s", t.IPsec.Seconds(), t.L2TP.Seconds(), t.Total.Seconds())
 }
 
-// RoadWarrior is a client in a guest: strongSwan, xl2tpd and pppd.
+// RoadWarrior is a client in a guest: strongSwan or libreswan, xl2tpd and pppd.
 type RoadWarrior struct {
 	g   *Guest
 	cfg RoadWarriorConfig
+	ike ikeDaemon
 	// Interface and Address are those of the PPP link, once it is up.
 	Interface, Address string
 }
 
 // NewRoadWarrior configures the client and starts its daemons; nothing is
-// dialled. The guest must be of flavor StrongSwan. A client that was there
-// before is ended.
+// dialled. The guest must be of the flavor that cfg.Libreswan says. A client that
+// was there before is ended.
 func NewRoadWarrior(tb netlab.TB, g *Guest, cfg RoadWarriorConfig) *RoadWarrior {
 	tb.Helper()
-	w := &RoadWarrior{g: g, cfg: cfg}
+	w := &RoadWarrior{g: g, cfg: cfg, ike: cfg.ike()}
 	w.Stop()
 	for name, text := range w.files() {
 		g.Write("etc/"+name, text)
 	}
-	_, err := g.Run(time.Minute, `rm -f /lab/charon.log /lab/pppd.log /lab/xl2tpd.log
-ipsec start >/lab/ipsec.log 2>&1
-for i in $(seq 200); do [ -S /run/charon.ctl ] && ipsec status >/dev/null 2>&1 && break; sleep 0.05; done
+	_, err := g.Run(time.Minute, "rm -f /lab/pppd.log /lab/xl2tpd.log /lab/"+w.ike.log+"\n"+w.ike.start+`
 xl2tpd -D -c /lab/etc/xl2tpd.conf -C /run/xl2tpd/l2tp-control -p /run/xl2tpd.pid >/lab/xl2tpd.log 2>&1 </dev/null &
 for i in $(seq 200); do [ -p /run/xl2tpd/l2tp-control ] && [ -s /run/xl2tpd.pid ] && exit 0; sleep 0.05; done
 cat /lab/ipsec.log /lab/xl2tpd.log; exit 1`)
@@ -84,61 +84,19 @@ cat /lab/ipsec.log /lab/xl2tpd.log; exit 1`)
 // files are the daemons' configurations.
 func (w *RoadWarrior) files() map[string]string {
 	c := w.cfg
-	or := func(s, other string) string {
-		if s == "" {
-			return other
-		}
-		return s
-	}
-	seconds := func(d, other time.Duration) string {
-		if d == 0 {
-			d = other
-		}
-		return fmt.Sprintf("%ds", int(d.Seconds()))
-	}
-	yes := map[bool]string{true: "yes", false: "no"}
 	mtu := c.MTU
 	if mtu == 0 {
 		mtu = 1400
 	}
-	dpd := "none"
-	if c.DPD {
-		dpd = "restart"
-	}
-	port := "17/1701"
-	if c.EphemeralUDP {
-		port = "17"
-	}
-	f := map[string]string{
-		// An explicit list: Debian's kernel-libipsec would take ESP away from the kernel.
-		"strongswan.conf": `charon {
-  load = random nonce aes sha1 sha2 md5 des hmac kdf gmp openssl pem pubkey x509 kernel-netlink socket-default stroke updown
-  retransmit_timeout = 2
-  retransmit_tries = 3
-  filelog {
-    lab {
-      path = /lab/charon.log
-      default = 1
-      ike = 2
-      flush_line = yes
-    }
-  }
-}
-`,
-		"ipsec.conf": strings.Join([]string{"config setup", "  uniqueids=no", "conn l2tp", "  keyexchange=ikev1", "  authby=secret", "  type=transport",
-			"  left=%any", "  leftprotoport=" + port, "  right=" + c.Server, "  rightid=%any", "  rightprotoport=17/1701",
-			"  ike=" + or(c.IKE, "aes256-sha1-modp2048!"), "  esp=" + or(c.ESP, "aes256-sha1!"),
-			"  ikelifetime=" + seconds(c.IKELifetime, 8*time.Hour), "  lifetime=" + seconds(c.ESPLifetime, time.Hour),
-			"  margintime=" + seconds(c.RekeyMargin, 9*time.Minute), "  rekeyfuzz=0%", "  keyingtries=1",
-			"  forceencaps=" + yes[c.ForceUDP], "  dpdaction=" + dpd, "  dpddelay=5s", "  dpdtimeout=20s", "  auto=add", ""}, "\n"),
-		"ipsec.secrets": ": PSK 0s" + base64.StdEncoding.EncodeToString([]byte(c.PSK)) + "\n",
+	f := w.ike.files(c)
+	maps.Copy(f, map[string]string{
 		"xl2tpd.conf": "[global]\nport = " + map[bool]string{true: "0", false: "1701"}[c.EphemeralUDP] + "\ndebug tunnel = yes\ndebug state = yes\n[lac lab]\nlns = " + c.Server +
 			"\nppp debug = yes\npppoptfile = /lab/etc/options.l2tpd.client\nlength bit = yes\nautodial = no\n",
 		"options.l2tpd.client": strings.Join([]string{"ipcp-accept-local", "ipcp-accept-remote", "noipdefault", "nodefaultroute", "refuse-pap", "noauth", "noccp",
 			fmt.Sprint("mtu ", mtu), fmt.Sprint("mru ", mtu), "lcp-echo-interval 20", "lcp-echo-failure 3", "name " + pppQuote(c.User), "password " + pppQuote(c.Password),
 			"debug", "logfile /lab/pppd.log", ""}, "\n"),
 		"chap-secrets": "",
-	}
+	})
 	if c.MSCHAPv2Only {
 		f["options.l2tpd.client"] += "refuse-eap\nrefuse-chap\nrefuse-mschap\n"
 	}
@@ -152,8 +110,6 @@ func pppQuote(s string) string {
 
 // The words by which the daemons tell how far they are.
 var (
-	ikeBegins  = []string{"initiating Main Mode IKE_SA", "initiating Aggressive Mode IKE_SA"}
-	ipsecUp    = []string{"CHILD_SA l2tp{", " established with SPIs"}
 	pppUp      = "local  IP address "
 	pppFailed  = []string{"authentication failed", "Connection terminated", "LCP terminated", "Could not determine", "peer refused to authenticate"}
 	l2tpFailed = []string{"Maximum retries exceeded", "Connection closed to", "call_close: Call", "death_handler"}
@@ -183,7 +139,7 @@ func (w *RoadWarrior) Dial(limit time.Duration) (Times, error) { return w.dial(l
 // dial starts IPsec, and L2TP from within the same job of the guest.
 func (w *RoadWarrior) dial(limit time.Duration, call bool) (Times, error) {
 	l := w.logs()
-	script := fmt.Sprintf("timeout %d ipsec up l2tp >/lab/up.log 2>&1", int(limit.Seconds())+1)
+	script := fmt.Sprintf("timeout %d %s >/lab/up.log 2>&1", int(limit.Seconds())+1, w.ike.up)
 	if call {
 		script += "\necho \"c lab\" >/run/xl2tpd/l2tp-control"
 	}
@@ -193,12 +149,12 @@ func (w *RoadWarrior) dial(limit time.Duration, call bool) (Times, error) {
 		done <- err
 	}()
 	end := time.Now().Add(limit)
-	began, err := l.wait(end, func() bool { return contains(l.charon(), ikeBegins[0]) || contains(l.charon(), ikeBegins[1]) })
+	began, err := l.wait(end, func() bool { return contains(l.ike(), w.ike.begins[0]...) || contains(l.ike(), w.ike.begins[1]...) })
 	if err != nil {
 		<-done
 		return Times{}, w.failure("IKE did not start", err)
 	}
-	up, err := l.wait(end, func() bool { return contains(l.charon(), ipsecUp...) }, done)
+	up, err := l.wait(end, func() bool { return contains(l.ike(), w.ike.ipsecUp...) }, done)
 	if err != nil {
 		return Times{}, w.failure("no IPsec", err)
 	}
@@ -252,18 +208,18 @@ func (w *RoadWarrior) address(l *logs, end time.Time) (time.Time, error) {
 
 // failure is an error with what the daemons said last.
 func (w *RoadWarrior) failure(what string, err error) error {
-	return fmt.Errorf("guest %s: %s: %w\nup: %s\ncharon: %s\nxl2tpd: %s\npppd: %s", w.g.Name, what, err,
-		tail([]byte(w.g.Read("up.log"))), tail([]byte(w.g.Read("charon.log"))), tail([]byte(w.g.Read("xl2tpd.log"))), tail([]byte(w.g.Read("pppd.log"))))
+	return fmt.Errorf("guest %s: %s: %w\nup: %s\nIKE: %s\nxl2tpd: %s\npppd: %s", w.g.Name, what, err,
+		tail([]byte(w.g.Read("up.log"))), tail([]byte(w.g.Read(w.ike.log))), tail([]byte(w.g.Read("xl2tpd.log"))), tail([]byte(w.g.Read("pppd.log"))))
 }
 
 // Established is how many SAs of IKE and how many pairs of ESP were made since
 // the daemons began: what is above one is rekeying and dialling again.
 func (w *RoadWarrior) Established() (ike, esp int) {
-	for line := range strings.Lines(w.g.Read("charon.log")) {
+	for line := range strings.Lines(w.g.Read(w.ike.log)) {
 		switch {
-		case contains(line, ipsecUp...):
+		case contains(line, w.ike.ipsecUp...):
 			esp++
-		case contains(line, "IKE_SA l2tp[", "] established between"):
+		case contains(line, w.ike.ikeUp...):
 			ike++
 		}
 	}
@@ -275,7 +231,7 @@ func (w *RoadWarrior) Established() (ike, esp int) {
 func (w *RoadWarrior) HangUp() error {
 	_, err := w.g.Run(30*time.Second, `echo "d lab" >/run/xl2tpd/l2tp-control
 for i in $(seq 100); do ls -d /sys/class/net/ppp* >/dev/null 2>&1 || break; sleep 0.1; done
-ipsec down l2tp >/dev/null 2>&1
+`+w.ike.down+` >/dev/null 2>&1
 ls -d /sys/class/net/ppp* 2>/dev/null && exit 1
 exit 0`)
 	return err
@@ -284,33 +240,34 @@ exit 0`)
 // Crash kills all of the client at once: nobody says good-bye, and the SAs of
 // the kernel are gone as after a power cut.
 func (w *RoadWarrior) Crash() error {
-	_, err := w.g.Run(30*time.Second, kill+"\nip xfrm state flush; ip xfrm policy flush")
+	_, err := w.g.Run(30*time.Second, w.kill()+"\nip xfrm state flush; ip xfrm policy flush")
 	return err
 }
 
 // Stop ends the client's daemons.
 func (w *RoadWarrior) Stop() {
 	_, _ = w.g.Run(30*time.Second, `[ -p /run/xl2tpd/l2tp-control ] && [ -s /run/xl2tpd.pid ] && echo "d lab" >/run/xl2tpd/l2tp-control
-[ -e /run/starter.charon.pid ] && ipsec stop
-`+kill)
+`+w.ike.stop+"\n"+w.kill())
 }
 
-// kill ends the daemons by the ids they wrote down. starter goes first, since it
-// would start charon again.
-const kill = `for f in /run/starter.charon.pid /run/charon.pid /run/xl2tpd.pid; do [ -s $f ] && kill -9 $(cat $f) 2>/dev/null; rm -f $f; done
+// kill is the script that ends the daemons by the ids they wrote down.
+func (w *RoadWarrior) kill() string {
+	return w.ike.kill + `
+[ -s /run/xl2tpd.pid ] && kill -9 $(cat /run/xl2tpd.pid) 2>/dev/null
 for p in $(pidof pppd); do kill -9 $p; done
 for i in $(seq 100); do ls -d /sys/class/net/ppp* >/dev/null 2>&1 || break; sleep 0.1; done
-rm -f /run/xl2tpd/l2tp-control /run/charon.ctl /run/charon.vici /run/xl2tpd.pid`
+rm -f /run/xl2tpd/l2tp-control /run/xl2tpd.pid`
+}
 
 // logs reads what the daemons have written since it was made. The guest writes
 // into a folder of the host, so that looking costs the guest nothing.
 type logs struct {
-	dir                    string
-	charonAt, xlAt, pppdAt int64
+	dir, ikeLog         string
+	ikeAt, xlAt, pppdAt int64
 }
 
 func (w *RoadWarrior) logs() *logs {
-	l := &logs{dir: w.g.Dir}
+	l := &logs{dir: w.g.Dir, ikeLog: w.ike.log}
 	size := func(name string) int64 {
 		st, err := os.Stat(filepath.Join(l.dir, name))
 		if err != nil {
@@ -318,7 +275,7 @@ func (w *RoadWarrior) logs() *logs {
 		}
 		return st.Size()
 	}
-	l.charonAt, l.xlAt, l.pppdAt = size("charon.log"), size("xl2tpd.log"), size("pppd.log")
+	l.ikeAt, l.xlAt, l.pppdAt = size(l.ikeLog), size("xl2tpd.log"), size("pppd.log")
 	return l
 }
 
@@ -327,7 +284,7 @@ func (l *logs) since(name string, at int64) string {
 	return string(b[min(at, int64(len(b))):])
 }
 
-func (l *logs) charon() string { return l.since("charon.log", l.charonAt) }
+func (l *logs) ike() string    { return l.since(l.ikeLog, l.ikeAt) }
 func (l *logs) xl2tpd() string { return l.since("xl2tpd.log", l.xlAt) }
 func (l *logs) pppd() string   { return l.since("pppd.log", l.pppdAt) }
 
