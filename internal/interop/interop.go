@@ -16,6 +16,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -203,6 +204,10 @@ func render(all map[string]Result) string {
 
 func escape(s string) string { return strings.ReplaceAll(s, "|", "\\|") }
 
+// versionAt is where the version begins in a title: it may be of several
+// programs, "5.9.8, 1.3.18, 2.4.9", or a word.
+var versionAt = regexp.MustCompile(` [0-9]`)
+
 // parse is the opposite of render.
 func parse(doc string) []Result {
 	var list []Result
@@ -211,6 +216,9 @@ func parse(doc string) []Result {
 		line = strings.TrimRight(line, "\n")
 		if title, ok := strings.CutPrefix(line, "## "); ok {
 			i := strings.LastIndexByte(title, ' ')
+			if m := versionAt.FindStringIndex(title); m != nil {
+				i = m[0]
+			}
 			peer, version = title[:max(i, 0)], title[i+1:]
 			continue
 		}

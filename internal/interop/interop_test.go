@@ -34,6 +34,7 @@ var results = []Result{
 	{"strongSwan", "5.9.8", "responder", "main mode | NAT", "passed"},
 	{"vhub", "this", "either", "rekey", "0 lost"},
 	{"strongSwan", "5.9.8", "responder", "aggressive mode", "passed"},
+	{"strongSwan + xl2tpd + pppd", "5.9.8, 1.3.18, 2.4.9", "server", "login", "passed"},
 }
 
 func TestTheSameResultsMakeTheSameDocument(t *testing.T) {
