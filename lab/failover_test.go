@@ -130,7 +130,7 @@ func TestRouterComesBackFromAnotherLine(t *testing.T) {
 	const rounds = 12
 	l := newTwoLines(t, guest.StrongSwan)
 	l.startRouter(t)
-	l.hub.Must("port", "add", "etherip", "home", "--peer-id", "fqdn:nec-ix", "--key-file", "lab.psk")
+	l.hub.Must("port", "add", "etherip", "home", "--peer-id", "fqdn:nec-ix", "--key-file", "lab.psk", "--nat-t", "auto")
 	l.move(t, lines[1], lines[0])
 	comesUp(t, l.lab, l.hub, "home")
 	l.vm.Reaches(sites.TV, 5*time.Second)

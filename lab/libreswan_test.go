@@ -86,7 +86,7 @@ ip link set eip0 up mtu 1500 && ip addr add ` + sites.TV + `/24 dev eip0 && ipse
 			return d.State == api.StateDown, d.State
 		})
 	}
-	w.hub.Must("port", "add", "etherip", "home", "--peer-id", "fqdn:nec-ix", "--key-file", "lab.psk")
+	w.hub.Must("port", "add", "etherip", "home", "--peer-id", "fqdn:nec-ix", "--key-file", "lab.psk", "--nat-t", "auto")
 	for _, c := range []struct {
 		name, esp, pfs string
 		nat            bool
