@@ -139,6 +139,17 @@ func (k *childSA) crossed(o *childSA) bool {
 	return k.child.Initiator != o.child.Initiator && !k.started.After(o.usableBy) && !o.started.After(k.usableBy)
 }
 
+// unlike tells that a child has another mode than we dialled for, and o has that. SoftEther
+// answers a quick mode for tunnel mode, and begins one of its own for transport mode.
+func (k *childSA) unlike(o *childSA) bool {
+	s := k.s
+	if !s.dialled || len(s.peer.Children) != 1 {
+		return false
+	}
+	want := s.peer.Children[0].Mode
+	return k.child.Mode != want && o.child.Mode == want
+}
+
 // makeUsable: the peer has the child too, so we may send on it.
 func (k *childSA) makeUsable() {
 	if k.usable || k.gone || k.deleted {
@@ -150,7 +161,7 @@ func (k *childSA) makeUsable() {
 		k.q.resend.stop() // it is as good as message 3
 	}
 	old := k.current()
-	if old != nil && k.crossed(old) && bytes.Compare(k.nonce, old.nonce) < 0 {
+	if old != nil && (k.unlike(old) || k.crossed(old) && !old.unlike(k) && bytes.Compare(k.nonce, old.nonce) < 0) {
 		// Two quick modes crossed: both ends keep the one whose smaller nonce is larger. The
 		// other one works until the side that began it deletes it.
 		k.succeededBy(old, k.child.Initiator)
