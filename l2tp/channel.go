@@ -29,9 +29,8 @@ type channel struct {
 	wait     time.Duration
 	resendAt time.Time
 
-	early    map[seq][]byte // arrived before their turn; copies
-	ackOwed  bool
-	lastSeen time.Time
+	early   map[seq][]byte // arrived before their turn; copies
+	ackOwed bool
 }
 
 type queued struct {
@@ -40,8 +39,8 @@ type queued struct {
 	body    []byte
 }
 
-func newChannel(now time.Time) channel {
-	return channel{peerWindow: defaultWindow, cwnd: 1, ssthresh: ourWindow, lastSeen: now, early: map[seq][]byte{}}
+func newChannel() channel {
+	return channel{peerWindow: defaultWindow, cwnd: 1, ssthresh: ourWindow, early: map[seq][]byte{}}
 }
 
 // send queues a message. It reports false when the queue is full, which a
@@ -80,8 +79,7 @@ func (c *channel) acknowledge(now time.Time, nr seq) {
 
 // arrive takes a message with a body. It returns the bodies whose turn it is
 // now: none for a duplicate or for one that came too early.
-func (c *channel) arrive(now time.Time, ns seq, body []byte) [][]byte {
-	c.lastSeen = now
+func (c *channel) arrive(ns seq, body []byte) [][]byte {
 	c.ackOwed = true
 	if ns != c.nr {
 		// Early, and within our window: keep. Anything else is old.

@@ -101,7 +101,7 @@ func (e *Endpoint) Dial(now time.Time, id uint16, out *Out) error {
 	if !e.lac {
 		return errors.New("l2tp: a server does not dial")
 	}
-	t, err := e.newTunnel(now, id)
+	t, err := e.newTunnel(id)
 	if err != nil {
 		return err
 	}
@@ -196,7 +196,7 @@ func (e *Endpoint) first(now time.Time, h Header, body []byte, out *Out) (*tunne
 		out.Packets = append(out.Packets, appendControl(nil, peer, 0, 0, h.Ns+1, stop))
 		return nil, errors.New("too many tunnels of one peer")
 	}
-	t, err := e.newTunnel(now, 0)
+	t, err := e.newTunnel(0)
 	if err != nil {
 		return nil, err
 	}
@@ -205,7 +205,7 @@ func (e *Endpoint) first(now time.Time, h Header, body []byte, out *Out) (*tunne
 }
 
 // newTunnel makes a tunnel with an id that is free.
-func (e *Endpoint) newTunnel(now time.Time, id uint16) (*tunnel, error) {
+func (e *Endpoint) newTunnel(id uint16) (*tunnel, error) {
 	for id == 0 || e.tunnels[id] != nil {
 		var b [2]byte
 		if _, err := io.ReadFull(e.cfg.Rand, b[:]); err != nil {
@@ -213,7 +213,7 @@ func (e *Endpoint) newTunnel(now time.Time, id uint16) (*tunnel, error) {
 		}
 		id = binary.BigEndian.Uint16(b[:])
 	}
-	t := &tunnel{e: e, id: id, ch: newChannel(now), sessions: map[uint16]*ctlSession{}}
+	t := &tunnel{e: e, id: id, ch: newChannel(), sessions: map[uint16]*ctlSession{}}
 	e.tunnels[id] = t
 	return t, nil
 }

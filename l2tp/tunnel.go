@@ -90,9 +90,8 @@ func (t *tunnel) receive(now time.Time, h Header, body []byte, out *Out) {
 		t.began = now
 	}
 	t.ch.acknowledge(now, seq(h.Nr))
-	t.ch.lastSeen = now
 	if len(body) > 0 { // else it is a pure acknowledgement
-		for _, b := range t.ch.arrive(now, seq(h.Ns), body) {
+		for _, b := range t.ch.arrive(seq(h.Ns), body) {
 			if t.state == gone {
 				break
 			}

@@ -92,15 +92,7 @@ func framesSend(args []string) error {
 	if err := errors.Join(fs.Parse(args), s.check()); err != nil {
 		return err
 	}
-	dst, err := net.ParseMAC(*to)
-	if err != nil || len(dst) != 6 {
-		return fmt.Errorf("-to %q: no MAC address", *to)
-	}
-	link, err := net.InterfaceByName(*dev)
-	if err != nil {
-		return fmt.Errorf("%s: %w", *dev, err)
-	}
-	fd, err := packetSocket(link.Index)
+	dst, fd, err := station(*to, *dev)
 	if err != nil {
 		return err
 	}
@@ -136,15 +128,7 @@ func framesReceive(args []string) error {
 	if err := errors.Join(fs.Parse(args), s.check()); err != nil {
 		return err
 	}
-	dst, err := net.ParseMAC(*to)
-	if err != nil || len(dst) != 6 {
-		return fmt.Errorf("-to %q: no MAC address", *to)
-	}
-	link, err := net.InterfaceByName(*dev)
-	if err != nil {
-		return fmt.Errorf("%s: %w", *dev, err)
-	}
-	fd, err := packetSocket(link.Index)
+	dst, fd, err := station(*to, *dev)
 	if err != nil {
 		return err
 	}
@@ -243,4 +227,17 @@ func openCapture(name string) (add func([]byte), end func() error, err error) {
 		failed = errors.Join(failed, w.WritePacket(gopacket.CaptureInfo{Timestamp: time.Unix(0, 0), CaptureLength: len(frame), Length: len(frame)}, frame))
 	}
 	return add, func() error { return errors.Join(failed, w.Flush(), f.Close()) }, nil
+}
+
+// station reads the address that frames go to, and opens the device they go by.
+func station(to, dev string) (dst net.HardwareAddr, fd int, err error) {
+	if dst, err = net.ParseMAC(to); err != nil || len(dst) != 6 {
+		return nil, 0, fmt.Errorf("-to %q: no MAC address", to)
+	}
+	link, err := net.InterfaceByName(dev)
+	if err != nil {
+		return nil, 0, fmt.Errorf("%s: %w", dev, err)
+	}
+	fd, err = packetSocket(link.Index)
+	return dst, fd, err
 }
