@@ -24,6 +24,7 @@ if [ ! -e /usr/sbin/policy-rc.d ]; then
   trap 'rm -f /usr/sbin/policy-rc.d' EXIT
 fi
 export DEBIAN_FRONTEND=noninteractive
-apt-get install -y --no-install-recommends "${missing[@]}" >/dev/null ||
+# The lists may be old, or not there yet: then what apt says of it would only mislead.
+apt-get install -y --no-install-recommends "${missing[@]}" >/dev/null 2>&1 ||
   { apt-get update && apt-get install -y --no-install-recommends "${missing[@]}" >/dev/null; }
 echo "install.sh: installed ${missing[*]}"
