@@ -10,13 +10,13 @@ package guest
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	_ "embed"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -50,19 +50,27 @@ var perGuest = []string{"ipsec.conf", "ipsec.secrets", "strongswan.conf", "xl2tp
 // stamp changes when a root folder must be made anew.
 const stamp = "2"
 
-var making sync.Mutex
-
 // Root makes the root folder of a flavor, once a machine, and returns its path.
-// VHUB_LAB names the folder that holds roots (default /var/lib/vhub-lab).
+// VHUB_LAB names the folder that holds roots (default /var/lib/vhub-lab). Test
+// programs that run at once wait for each other.
 func Root(tb netlab.TB, f Flavor) string {
 	tb.Helper()
-	making.Lock()
-	defer making.Unlock()
 	base := os.Getenv("VHUB_LAB")
 	if base == "" {
 		base = "/var/lib/vhub-lab"
 	}
 	root := filepath.Join(base, string(f))
+	if err := os.MkdirAll(base, 0o755); err != nil {
+		tb.Fatalf("guest: %v", err)
+	}
+	lock, err := os.OpenFile(root+".lock", os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		tb.Fatalf("guest: %v", err)
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		tb.Fatalf("guest: %s.lock: %v", root, err)
+	}
 	if b, _ := os.ReadFile(filepath.Join(root, ".vhub-lab")); string(b) != stamp {
 		start := time.Now()
 		if err := makeRoot(root, f); err != nil {
@@ -70,17 +78,29 @@ func Root(tb netlab.TB, f Flavor) string {
 		}
 		tb.Logf("guest: made %s in %v", root, time.Since(start).Round(time.Second))
 	}
-	if err := os.WriteFile(filepath.Join(root, "vhub-init"), initScript, 0o755); err != nil {
+	if err := installInit(root); err != nil {
 		tb.Fatalf("guest: %v", err)
 	}
 	return root
 }
 
-func makeRoot(root string, f Flavor) error {
-	if err := os.RemoveAll(root); err != nil {
+// initName is the first process's path in a root folder. Its name goes with its
+// text, so that a guest never meets another version's, nor half of one.
+var initName = fmt.Sprintf("/vhub-init-%x", sha256.Sum256(initScript))[:20]
+
+func installInit(root string) error {
+	at := filepath.Join(root, initName)
+	if _, err := os.Stat(at); err == nil {
+		return nil
+	}
+	if err := os.WriteFile(at+".new", initScript, 0o755); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(root), 0o755); err != nil {
+	return os.Rename(at+".new", at)
+}
+
+func makeRoot(root string, f Flavor) error {
+	if err := os.RemoveAll(root); err != nil {
 		return err
 	}
 	out, err := exec.Command("debootstrap", "--variant=minbase", "--include="+common+","+extra[f], "bookworm", root).CombinedOutput()
@@ -151,8 +171,10 @@ func Boot(tb netlab.TB, f Flavor, name string, nics ...NIC) *Guest {
 	for _, n := range perGuest {
 		g.Write("etc/"+filepath.Base(n), "")
 	}
-	args := []string{"linux.uml", "umid=" + name, "uml_dir=" + uml + "/", "mem=256M", "root=/dev/root", "rootfstype=hostfs",
-		"rootflags=" + root, "ro", "init=/vhub-init", "quiet", "loglevel=4", "panic=1", "con=null", "con0=null,fd:1", "con1=null",
+	// In a process namespace of its own, whose first process ends with the test:
+	// the kernel's many processes go with it, whatever ends the test.
+	args := []string{"unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", `"$@"; exit $?`, "guest", "linux.uml", "umid=" + name, "uml_dir=" + uml + "/", "mem=256M", "root=/dev/root", "rootfstype=hostfs",
+		"rootflags=" + root, "ro", "init=" + initName, "quiet", "loglevel=4", "panic=1", "con=null", "con0=null,fd:1", "con1=null",
 		"labname=" + name, "labshare=" + g.Dir}
 	for i, n := range nics {
 		n.NS.Sh("ip link show " + n.TAP + " >/dev/null 2>&1 || ip tuntap add dev " + n.TAP + " mode tap; ip link set dev " + n.TAP + " up")
@@ -242,7 +264,7 @@ func (g *Guest) Must(script string) string {
 }
 
 // Kill ends the guest at once, as a power cut does.
-func (g *Guest) Kill() { _ = syscall.Kill(-g.proc.PID(), syscall.SIGKILL); g.proc.Kill() }
+func (g *Guest) Kill() { g.proc.Kill() }
 
 // Halt ends the guest.
 func (g *Guest) Halt() {
