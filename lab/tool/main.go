@@ -7,6 +7,7 @@
 //	tool flood -dev NAME -to MAC -for 2s [-rate N]
 //	tool frames-send -dev NAME [-to MAC] [-min 14] [-max 1514] [-rounds 1]
 //	tool frames-receive -dev NAME [-to MAC] [-min 14] [-max 1514] [-for 20s] [-capture FILE]
+//	tool road-crowd -server ADDR -key KEY -user u%d -password PASS -from 10.64.0.0/16 -n 10000 [-window N | -over 1s]
 //	tool session-server -listen ADDR:PORT
 //	tool vlan -dev NAME -tap NAME -id N
 //	tool session -connect ADDR:PORT -for 120s -every 50ms
@@ -23,12 +24,13 @@ func main() {
 		"flood":          flood,
 		"frames-send":    framesSend,
 		"frames-receive": framesReceive,
+		"road-crowd":     roadCrowd,
 		"session":        session,
 		"session-server": sessionServer,
 		"vlan":           vlan,
 	}
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: tool etherip|flood|frames-send|frames-receive|session|session-server|vlan FLAGS")
+		fmt.Fprintln(os.Stderr, "usage: tool etherip|flood|frames-send|frames-receive|road-crowd|session|session-server|vlan FLAGS")
 		os.Exit(2)
 	}
 	if err := commands[os.Args[1]](os.Args[2:]); err != nil {
