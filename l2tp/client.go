@@ -81,6 +81,12 @@ func (c *Client) Send(b, ip []byte) []byte {
 	return b
 }
 
+// DataPath is what a data path of the caller's own puts before IP packets for the
+// server: the ids of PutDataHeader and PPP's header. Only while Up.
+func (c *Client) DataPath() (tunnel, session uint16, params ppp.Params) {
+	return c.ev.PeerTunnel, c.ev.PeerSess, c.parms
+}
+
 // Close hangs up.
 func (c *Client) Close(now time.Time, out *ClientOut) {
 	if c.link != nil {

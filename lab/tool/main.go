@@ -8,6 +8,7 @@
 //	tool frames-send -dev NAME [-to MAC] [-min 14] [-max 1514] [-rounds 1]
 //	tool frames-receive -dev NAME [-to MAC] [-min 14] [-max 1514] [-for 20s] [-capture FILE]
 //	tool road-crowd -server ADDR -key KEY -user u%d -password PASS -from 10.64.0.0/16 -n 10000 [-window N | -over 1s]
+//	tool road-tap -server ADDR -key KEY -user NAME -password PASS -tap NAME -routes PREFIX,...
 //	tool session-server -listen ADDR:PORT
 //	tool vlan -dev NAME -tap NAME -id N
 //	tool session -connect ADDR:PORT -for 120s -every 50ms
@@ -25,12 +26,13 @@ func main() {
 		"frames-send":    framesSend,
 		"frames-receive": framesReceive,
 		"road-crowd":     roadCrowd,
+		"road-tap":       roadTAP,
 		"session":        session,
 		"session-server": sessionServer,
 		"vlan":           vlan,
 	}
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: tool etherip|flood|frames-send|frames-receive|road-crowd|session|session-server|vlan FLAGS")
+		fmt.Fprintln(os.Stderr, "usage: tool etherip|flood|frames-send|frames-receive|road-crowd|road-tap|session|session-server|vlan FLAGS")
 		os.Exit(2)
 	}
 	if err := commands[os.Args[1]](os.Args[2:]); err != nil {
