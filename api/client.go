@@ -49,6 +49,20 @@ func Call[Req, Resp any](ctx context.Context, c *Client, op Op[Req, Resp], req R
 	return resp, nil
 }
 
+// Read performs an operation whose answer is text.
+func Read[Req any](ctx context.Context, c *Client, op TextOp[Req], req Req) (string, error) {
+	r, err := c.do(ctx, op.Method, op.Path, req)
+	if err != nil {
+		return "", err
+	}
+	defer r.Body.Close()
+	raw, err := io.ReadAll(r.Body)
+	if err != nil {
+		return "", Errorf(CodeFailed, "socket %s: the daemon went away: %v", c.path, err)
+	}
+	return string(raw), nil
+}
+
 // Follow performs a stream operation and hands each item to f, until the
 // daemon has no more, ctx ends (no error) or f returns an error.
 func Follow[Req, Item any](ctx context.Context, c *Client, op StreamOp[Req, Item], req Req, f func(Item) error) error {

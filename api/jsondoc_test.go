@@ -68,6 +68,8 @@ An option (a setting of a hub or port) has the name it has in the file; a reques
 
 ## Operations
 
+Without an answer in the table: ` + "`/v1/metrics`" + ` answers with text in the format that Prometheus reads (` + "`vhub metrics`" + `).
+
 | method and path | request | answer |
 |---|---|---|
 `)
@@ -217,11 +219,15 @@ func operations(t *testing.T) []operation {
 		if !ok {
 			return true
 		}
+		word := func(e ast.Expr) string { return strings.Trim(e.(*ast.BasicLit).Value, `"`) }
+		if typ, ok := lit.Type.(*ast.IndexExpr); ok { // TextOp
+			all = append(all, operation{word(lit.Elts[0]) + " " + word(lit.Elts[1]), typ.Index.(*ast.Ident).Name, "None"})
+			return true
+		}
 		typ, ok := lit.Type.(*ast.IndexListExpr)
 		if !ok {
 			return true
 		}
-		word := func(e ast.Expr) string { return strings.Trim(e.(*ast.BasicLit).Value, `"`) }
 		op := operation{word(lit.Elts[0]) + " " + word(lit.Elts[1]), typ.Indices[0].(*ast.Ident).Name, typ.Indices[1].(*ast.Ident).Name}
 		if typ.X.(*ast.Ident).Name == "StreamOp" {
 			op.resp = "lines of " + op.resp

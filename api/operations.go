@@ -13,6 +13,11 @@ type StreamOp[Req, Item any] struct {
 	Method, Path string
 }
 
+// TextOp is an operation whose answer is plain text instead of JSON.
+type TextOp[Req any] struct {
+	Method, Path string
+}
+
 // OnlyHub stands for the hub's name in a path where there is only one hub.
 const OnlyHub = "-"
 
@@ -20,6 +25,7 @@ const OnlyHub = "-"
 var (
 	GetVersion = Op[None, Version]{"GET", "/v1/version"}
 	GetStatus  = Op[None, Status]{"GET", "/v1/status"}
+	GetMetrics = TextOp[None]{"GET", "/v1/metrics"}
 
 	ListHubs  = Op[None, HubList]{"GET", "/v1/hubs"}
 	AddHub    = Op[AddHubRequest, Change]{"POST", "/v1/hubs"}

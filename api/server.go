@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -83,6 +84,26 @@ func Stream[Req, Item any](s *Server, op StreamOp[Req, Item], f func(ctx context
 			}
 			return out.Flush()
 		})
+	})
+}
+
+// Text has f answer an operation whose answer is text of this content type.
+func Text[Req any](s *Server, op TextOp[Req], contentType string, f func(ctx context.Context, req Req) (string, error)) {
+	s.mux.HandleFunc(op.Method+" "+op.Path, func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTimeout))
+		defer s.recovered(w, r)
+		var req Req
+		if err := decodeRequest(r, &req); err != nil {
+			writeError(w, err)
+			return
+		}
+		text, err := f(r.Context(), req)
+		if err != nil {
+			writeError(w, err)
+			return
+		}
+		w.Header().Set("Content-Type", contentType)
+		_, _ = io.WriteString(w, text)
 	})
 }
 

@@ -18,6 +18,20 @@ type Tunnel struct {
 	TunnelDrops map[string]uint64 `json:"tunnel_drops"`
 	// SendError is the last error of the socket.
 	SendError string `json:"send_error,omitempty"`
+	// Sockets are those of IPsec, which all ports share.
+	Sockets []Socket `json:"sockets,omitempty"`
+}
+
+// Socket is the sockets of IPsec of one kind at one address: those that carry ESP.
+type Socket struct {
+	// Kind is natt (UDP 4500: ESP in UDP) or raw (IP protocol 50, for which there are no offloads).
+	Kind string `json:"kind"`
+	// Local is its address and port.
+	Local string `json:"local"`
+	// UDPGSO is whether the kernel cuts what is sent into datagrams (segmentation offload).
+	UDPGSO bool `json:"udp_gso"`
+	// UDPGRO is whether the kernel joins datagrams that come in (receive offload).
+	UDPGRO bool `json:"udp_gro"`
 }
 
 // Path is one session with a peer: one way to it.

@@ -204,4 +204,6 @@ type Road struct {
 	PoolUsed int `json:"pool_used,omitempty"`
 	// Drops are packets that went no further, by reason.
 	Drops map[string]uint64 `json:"drops"`
+	// Sockets are those of IPsec, which all ports share.
+	Sockets []Socket `json:"sockets,omitempty"`
 }

@@ -96,7 +96,7 @@ for road warriors (l2tp).`,
 	add("run", a.serveCommand(), a.configCommand())
 	add("build", a.portCommand(), a.hubCommand())
 	add("users", a.userCommand(), a.sessionCommand(), a.clientCommand())
-	add("look", a.statusCommand(), a.eventsCommand(), a.macCommand(), a.arpCommand(), a.explainCommand(), a.saCommand())
+	add("look", a.statusCommand(), a.metricsCommand(), a.eventsCommand(), a.macCommand(), a.arpCommand(), a.explainCommand(), a.saCommand())
 	add("other", a.completionCommand(root), a.versionCommand())
 	root.AddCommand(a.docsCommand(root))
 	root.SetHelpCommandGroupID("other")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -22,6 +23,28 @@ func (a *app) statusCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			return read(a, c, api.GetStatus, api.None{}, writeStatus)
 		}})
+}
+
+func (a *app) metricsCommand() *cobra.Command {
+	return &cobra.Command{Use: "metrics", Short: "all counters, for Prometheus", Args: cobra.NoArgs,
+		Long: `Writes what 'vhub status' knows as numbers in the text format that Prometheus
+reads: traffic of every port, drops by reason, and each offload of every port as 0
+or 1. A collector that reads files (node_exporter) takes it from a timer; others ask
+the daemon's socket: curl --unix-socket /run/vhub/vhub.sock http://vhub/v1/metrics`,
+		Example: "  vhub metrics\n  vhub metrics >/var/lib/prometheus/node-exporter/vhub.prom", ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if a.output == "json" {
+				return usageError{errors.New("metrics: there is only the form that Prometheus reads; see 'vhub -o json status'")}
+			}
+			client := a.client()
+			defer client.Close()
+			text, err := api.Read(c.Context(), client, api.GetMetrics, api.None{})
+			if err != nil {
+				return err
+			}
+			_, err = io.WriteString(a.out, text)
+			return err
+		}}
 }
 
 func writeStatus(w io.Writer, s api.Status) error {

@@ -203,6 +203,7 @@ func (t *tunnel) detail() json.RawMessage {
 
 func (t *tunnel) status() api.Tunnel {
 	out := tunnelOf(t.tunnel.Status())
+	out.Sockets = socketsOf(t.run.Status())
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.up && t.downed != "" {

@@ -305,6 +305,9 @@ func (r *road) status() api.Road {
 	s := r.server.Status()
 	out := api.Road{Sessions: s.Sessions, Connecting: s.Connecting, Clients: s.Peers, Logins: s.Logins, LoginFailures: s.Failures,
 		LoginLocked: s.Locked, RefusedFull: s.Full, Ended: s.Ended, Drops: s.Drops}
+	if r.run != nil {
+		out.Sockets = socketsOf(r.run.Status())
+	}
 	c := r.config().L2TP
 	if len(c.Pool) > 0 {
 		out.PoolSize, out.PoolUsed = r.leases.poolUse()

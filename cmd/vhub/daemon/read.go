@@ -20,6 +20,7 @@ import (
 func (d *Daemon) register(s *api.Server) {
 	api.On(s, api.GetVersion, func(context.Context, api.None) (api.Version, error) { return d.opts.Version, nil })
 	api.On(s, api.GetStatus, func(context.Context, api.None) (api.Status, error) { return d.status(time.Now()), nil })
+	api.Text(s, api.GetMetrics, metricsType, func(context.Context, api.None) (string, error) { return d.metrics(time.Now()), nil })
 	api.On(s, api.ListHubs, func(context.Context, api.None) (api.HubList, error) { return api.HubList{Hubs: d.hubList()}, nil })
 	api.On(s, api.GetHub, func(_ context.Context, r api.HubRequest) (api.Hub, error) {
 		h, err := d.hubNamed(r.Hub)

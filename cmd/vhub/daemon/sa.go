@@ -167,6 +167,25 @@ func pathsOf(s ipsec.TunnelStatus) []api.Path {
 	return paths
 }
 
+// socketsOf are the sockets that carry ESP, by kind and address. Several readers
+// of one address have a socket each: an offload is on where all of them have it.
+func socketsOf(s ipsec.Status) []api.Socket {
+	var list []api.Socket
+	for _, x := range s.Sockets {
+		if x.Kind == ipsec.IKE.String() {
+			continue
+		}
+		i := slices.IndexFunc(list, func(y api.Socket) bool { return y.Kind == x.Kind && y.Local == x.Local })
+		if i < 0 {
+			list = append(list, api.Socket{Kind: x.Kind, Local: x.Local, UDPGSO: x.Segment, UDPGRO: x.Coalesce})
+			continue
+		}
+		list[i].UDPGSO = list[i].UDPGSO && x.Segment
+		list[i].UDPGRO = list[i].UDPGRO && x.Coalesce
+	}
+	return list
+}
+
 // addrText is an endpoint without a port that says nothing.
 func addrText(a netip.AddrPort) string {
 	if a.Port() == 0 {
