@@ -12,7 +12,7 @@ func frameFrom(src eth.Addr, mark byte) eth.Frame {
 	b := make([]byte, 60)
 	copy(b, eth.Broadcast[:])
 	copy(b[6:], src[:])
-	b[12], b[13], b[14] = 0x08, 0x00, mark
+	b[12], b[13], b[14] = 0x88, 0xb5, mark
 	return eth.Frame{Data: b}
 }
 
