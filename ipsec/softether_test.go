@@ -33,7 +33,8 @@ func softEther(t *testing.T, lab *netlab.Lab, ns *netlab.NS) {
 		_ = os.MkdirAll(target, 0o755)
 		fmt.Fprintf(&mounts, "mount --bind %s/%s %s && ", dir, d, target)
 	}
-	ns.Start("vpnserver", "unshare", "-m", "--propagation", "private", "sh", "-c", mounts.String()+"exec "+softether+" execsvc")
+	// execsvc is a watchdog: in a process namespace of its own its child goes with it.
+	ns.Start("vpnserver", "unshare", "--pid", "--fork", "--kill-child", "-m", "--propagation", "private", "sh", "-c", mounts.String()+"exec "+softether+" execsvc")
 	lab.WaitFor("vpnserver", 30*time.Second, func() (bool, string) {
 		out, err := ns.Run("vpncmd", "localhost:5555", "/SERVER", "/CMD", "About")
 		return err == nil, out
