@@ -13,9 +13,10 @@ import (
 const (
 	holdFrames = 512
 	holdBytes  = 1 << 20
-	// holdTime bounds the wait: a pin takes some 20 µs; where netlink is stuck
-	// behind another's long change, frames pass unpinned after this.
-	holdTime = 20 * time.Millisecond
+	// holdTime bounds the wait: a pin takes some 20 µs, and more where the machine
+	// is busy (20 ms was exceeded under a load of 10 on two processors); where
+	// netlink is stuck behind another's long change, frames pass unpinned after this.
+	holdTime = 200 * time.Millisecond
 )
 
 // holder keeps the first frames of a new station back until the station is
