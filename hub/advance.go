@@ -19,6 +19,9 @@ func (h *Hub) Advance(now time.Time) time.Time {
 		h.sweepAt = now.Add(every)
 		h.rounds++
 		h.expireWires(now)
+		for _, l := range h.links {
+			l.back.forget(uint32(h.micros(now) >> usPerUnit))
+		}
 	}
 	if aged {
 		h.agedAt = now.Add(age)

@@ -57,8 +57,8 @@ func (h *Hub) forward(now time.Time, v *view, in *member, frames []eth.Frame, s 
 		var found finding
 		if v.suppress {
 			found = h.dup.look(f, g, in.id, at, in.window(h.dup.echo))
-			if found.other {
-				in.link.back.note(at, found.age)
+			if found.other && found.age >= units(firstWindow) {
+				in.link.back.note(at, found.age, found.doubt == isNew)
 			}
 			if found.doubt != isNew {
 				s.drops[h.doubted(now, micros, v, in, &found, g)]++
@@ -80,10 +80,14 @@ func (h *Hub) forward(now time.Time, v *view, in *member, frames []eth.Frame, s 
 			p = place(sl.place.Load())
 		}
 		if p != 0 && p.link() == in.id {
-			if p.sec() != sec && (!p.static() || p.sec() < sec) {
+			switch {
+			case p.doubtful() && !found.other:
+				in.link.back.wrong()
+				sl.place.CompareAndSwap(uint64(p), uint64(p.seen(sec).doubt(false)))
+			case p.sec() != sec && (!p.static() || p.sec() < sec):
 				sl.place.CompareAndSwap(uint64(p), uint64(p.seen(sec)))
 			}
-		} else if reason, drop := h.learn(now, micros, v, in, key, p, sec, s); drop {
+		} else if reason, drop := h.learn(now, micros, v, in, key, p, sec, found.other, s); drop {
 			s.drops[reason]++ // 4 filters: of the source
 			continue
 		}
@@ -165,9 +169,10 @@ func (h *Hub) misfit(in *member, f *eth.Frame, g *glance) (Reason, bool) {
 	return 0, false
 }
 
-// learn puts a station behind a link that is new, or was behind another (p). It
-// says why its frame must be dropped, if so.
-func (h *Hub) learn(now time.Time, micros int64, v *view, in *member, key stationKey, p place, sec uint32, s *scratch) (Reason, bool) {
+// learn puts a station behind a link that is new, or was behind another (p). Its
+// frame is late if it came by another link before. It says why the frame must be
+// dropped, if so.
+func (h *Hub) learn(now time.Time, micros int64, v *view, in *member, key stationKey, p place, sec uint32, late bool, s *scratch) (Reason, bool) {
 	if p != 0 {
 		same := v.oneWire(p.link(), in.id)
 		switch {
@@ -183,7 +188,12 @@ func (h *Hub) learn(now time.Time, micros int64, v *view, in *member, key statio
 	} else if micros < in.link.fullUntil.Load() || micros < h.fullUntil.Load() {
 		return h.unlearned(in, s)
 	}
-	res, flapped := h.stations.learn(now, key, in.id, sec, v.oneWire)
+	if p.doubtful() && !late {
+		if m := v.member(p.link()); m != nil {
+			m.link.back.right(uint32(micros >> usPerUnit)) // the station never was there
+		}
+	}
+	res, flapped := h.stations.learn(now, key, makePlace(in.id, false, sec).doubt(late), v.oneWire)
 	if flapped {
 		h.flapping(now, v, in, key, p)
 	}

@@ -192,7 +192,7 @@ func TestStationsAgainstMap(t *testing.T) {
 			case 0, 1:
 				for i := range n {
 					k := makeKey(0, uint64(from+i))
-					res, _ := st.learn(start, k, link, sec, apart)
+					res, _ := st.learn(start, k, makePlace(link, false, sec), apart)
 					if _, known := want[k]; !known && len(want) >= max {
 						if res == learnedOK { // the old ones made room
 							for old := range want {

@@ -107,9 +107,10 @@ const (
 	learnedBusy                   // the table is being rebuilt: next time
 )
 
-// learn puts a station behind a link. oneWire tells whether two links are on
-// one outside wire. flapped is set when this move is one too many.
-func (t *stations) learn(now time.Time, k stationKey, link uint16, sec uint32, oneWire func(a, b uint16) bool) (res learned, flapped bool) {
+// learn puts a station where its frame came from. oneWire tells whether two
+// links are on one outside wire. flapped is set when this move is one too many.
+func (t *stations) learn(now time.Time, k stationKey, to place, oneWire func(a, b uint16) bool) (res learned, flapped bool) {
+	link, sec := to.link(), to.sec()
 	if t.rebuilding.Load() {
 		return learnedBusy, false
 	}
@@ -126,7 +127,7 @@ func (t *stations) learn(now time.Time, k stationKey, link uint16, sec uint32, o
 		if res := t.room(link, sec); res != learnedOK {
 			return res, false
 		}
-		t.put(k, makePlace(link, false, sec))
+		t.put(k, to)
 		t.linkOf(link).learned++
 		t.changed(change{key: k, to: link})
 		return learnedOK, false
@@ -142,7 +143,6 @@ func (t *stations) learn(now time.Time, k stationKey, link uint16, sec uint32, o
 	if !t.linkOf(link).hasRoom() && !t.purge(link, sec) {
 		return learnedFull, false
 	}
-	to := makePlace(link, false, sec)
 	if !quiet && p.live(sec, t.age) {
 		t.linkOf(link).moves++
 		if flapped = t.flap(k, sec); flapped {

@@ -24,14 +24,17 @@ func (k stationKey) mac() eth.Addr {
 }
 
 // place is where a station is: the number of its link in bits 48 to 63, the
-// static flag in bit 47, the second until which its moves are held back (15
-// bits, 0 for none) from bit 32, and in the low 32 bits the second in which it
-// last sent. 0 is nowhere: no such station.
+// static flag in bit 47, in bit 46 that only frames which the hub had seen
+// elsewhere before came from there (see reflections), the second until which
+// its moves are held back (14 bits, 0 for none) from bit 32, and in the low 32
+// bits the second in which it last sent. 0 is nowhere: no such station.
 type place uint64
 
 const (
 	placeStatic   = 1 << 47
-	placeHoldMask = 0x7fff << 32
+	placeDoubtful = 1 << 46
+	placeHoldMask = placeHoldMax << 32
+	placeHoldMax  = 1<<14 - 1
 	placeSecMask  = 1<<32 - 1
 )
 
@@ -46,12 +49,24 @@ func makePlace(link uint16, static bool, sec uint32) place {
 func (p place) link() uint16 { return uint16(p >> 48) }
 func (p place) static() bool { return p&placeStatic != 0 }
 func (p place) sec() uint32  { return uint32(p) }
-func (p place) hold() uint16 { return uint16(p>>32) & 0x7fff }
+func (p place) hold() uint16 { return uint16(p>>32) & placeHoldMax }
+
+// doubtful tells a place that may be none: a late wire handed back what the
+// station sent from another.
+func (p place) doubtful() bool { return p&placeDoubtful != 0 }
 func (p place) silent(sec uint32) uint32 {
 	if s := p.sec(); sec > s {
 		return sec - s
 	}
 	return 0 // another reader's clock is a little ahead
+}
+
+// doubt returns the place as one that is doubtful, or not.
+func (p place) doubt(doubtful bool) place {
+	if doubtful {
+		return p | placeDoubtful
+	}
+	return p &^ placeDoubtful
 }
 
 // live tells a station that may still be used at the second sec.
@@ -70,12 +85,12 @@ func (p place) seen(sec uint32) place {
 // held tells whether moves are held back at the second sec.
 func (p place) held(sec uint32) bool {
 	h := p.hold()
-	return h != 0 && (h-uint16(sec))&0x7fff <= holdSeconds
+	return h != 0 && (h-uint16(sec))&placeHoldMax <= holdSeconds
 }
 
 // holdUntil returns the place with its moves held back until the second sec.
 func (p place) holdUntil(sec uint32) place {
-	h := place(sec) & 0x7fff
+	h := place(sec) & placeHoldMax
 	if h == 0 {
 		h = 1
 	}

@@ -194,11 +194,11 @@ func (r *reflecting) throughput(t *testing.T) {
 // TCP runs between the others.
 func (r *reflecting) stationMoves(t *testing.T) {
 	t.Helper()
-	tcp := r.pc.Start("background", "iperf3", "-J", "-c", hostAddr, "-t", "6", "-b", "100M")
+	tcp := r.pc.Start("background", "iperf3", "-J", "-c", hostAddr, "-t", "9", "-b", "100M")
 	places := []string{"eth0", "eth1"} // behind the hub, on the wire
 	r.moveTo("eth0")
 	r.pc.Reaches(moverAddr, 3*time.Second)
-	for i := range 4 {
+	for i := range 8 {
 		place := places[(i+1)%2]
 		r.moveTo(place)
 		fromPC := r.pc.Reaches(moverAddr, 3*time.Second)
