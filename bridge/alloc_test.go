@@ -56,12 +56,17 @@ func TestNoAllocationOnTheDataPath(t *testing.T) {
 	far := openNIC(t, NICConfig{Name: "f", Ifname: "w1", Netns: nb.Path(), Promisc: true, Offload: true})
 	on := openTAP(t, TAPConfig{Name: "on", Netns: na.Path(), Queues: 1, Offload: true})
 	off := openTAP(t, TAPConfig{Name: "off", Netns: na.Path(), Queues: 1})
+	var single []eth.Frame
+	for i := range 40 {
+		single = append(single, numbered(i))
+	}
 	for _, c := range []struct {
 		name   string
 		p      port
 		frames []eth.Frame
 	}{
 		{"TAP with offload, plain segments, which are joined", on, tcpSegments(40)},
+		{"TAP with offload, frames that stay single", on, single},
 		{"TAP with offload, a large frame", on, large(tcpSegments(40))},
 		{"TAP without, plain segments", off, tcpSegments(40)},
 		{"TAP without, a large frame, which is cut", off, large(tcpSegments(40))},
@@ -95,15 +100,23 @@ func TestNoAllocationOnTheDataPath(t *testing.T) {
 	}); n != 0 {
 		t.Errorf("NIC: %v allocations a batch", n)
 	}
-	tr := newTAPReader(on.dev.conns[0], on.dev.bells[0], true, &on.count)
+	tr := newTAPReader(on.dev, 0, &on.count)
 	send := rawSender(t, na, "vh-on", frameFrom(mac(1), 'x').Data)
-	if n := testing.AllocsPerRun(100, func() {
-		send()
-		if frames, err := tr.readBatch(); err != nil || len(frames) == 0 {
-			t.Errorf("%d frames, err %v", len(frames), err)
+	for _, many := range []int{1, 100} {
+		if n := testing.AllocsPerRun(100, func() {
+			for range many {
+				send()
+			}
+			for got := 0; got < many; {
+				frames, err := tr.readBatch()
+				if err != nil || len(frames) == 0 {
+					t.Fatalf("%d frames, err %v", len(frames), err)
+				}
+				got += len(frames)
+			}
+		}); n != 0 {
+			t.Errorf("TAP: %v allocations for %d frames", n, many)
 		}
-	}); n != 0 {
-		t.Errorf("TAP: %v allocations a batch", n)
 	}
 }
 

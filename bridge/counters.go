@@ -12,7 +12,7 @@ const (
 	dropVnetHeader               // in: the virtio-net header makes no sense
 	dropOverMTU                  // out: longer than the device's MTU
 	dropBadOffload               // out: the frame is not what its Offload says
-	dropFull                     // out: the device takes no more now (joined frames; others are left to the hub to count)
+	dropFull                     // out: the device takes no more now (joined frames and those of a ring; others are left to the hub to count)
 	dropDown                     // out: the device is down or gone
 	dropRefused                  // out: the kernel refused the frame
 	dropForHost                  // NIC: to or from this host's own address, which the kernel hears itself

@@ -169,7 +169,7 @@ func (n *NIC) Status() NICStatus {
 	if sock := n.sock.Load(); sock != nil {
 		s.Present = true
 		v := sock.vnet
-		s.Offloads = Offloads{VnetHdr: v, Csum: v, TSO4: v, TSO6: v, ECN: v, USO4: v, USO6: v}
+		s.Offloads = Offloads{VnetHdr: v, Csum: v, TSO4: v, TSO6: v, ECN: v, USO4: v, USO6: v, Batch: true}
 		if lost := sock.lost(); lost > 0 {
 			n.count.drop(dropKernel, lost)
 		}

@@ -11,6 +11,7 @@ type Offloads struct {
 	ECN     bool `json:"ecn"`      // large TCP frames with ECN
 	USO4    bool `json:"uso4"`     // large UDP frames over IPv4
 	USO6    bool `json:"uso6"`     // large UDP frames over IPv6
+	Batch   bool `json:"batch"`    // many frames a system call: a TAP's by io_uring, a NIC's by recvmmsg and sendmmsg
 }
 
 // Counters are a port's sums since it was opened. A large frame counts as one.

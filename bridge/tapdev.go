@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vhub/internal/doorbell"
+	"vhub/internal/uring"
 )
 
 // tapDevice is an open TAP device: a file for each queue. The device lives as
@@ -19,6 +20,7 @@ type tapDevice struct {
 	conns    []syscall.RawConn
 	bells    []*doorbell.Bell
 	vnet     bool
+	ring     bool // many frames a system call
 	driver   string
 	offloads Offloads
 }
@@ -95,6 +97,15 @@ func openVnetTAP(ifname string, queues int) (*tapDevice, error) {
 		d.close()
 		return nil, fmt.Errorf("offloads of %s: %w", ifname, err)
 	}
+	err = d.control(0, func(fd int) error {
+		d.ring = uring.Works(fd)
+		return nil
+	})
+	if err != nil {
+		d.close()
+		return nil, err
+	}
+	d.offloads.Batch = d.ring
 	return d, nil
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"vhub/eth"
 	"vhub/internal/doorbell"
+	"vhub/internal/uring"
 )
 
 // Sizes of a reader's batch: the slab holds 64 plain frames, or 8 of 64 KB.
@@ -22,6 +23,15 @@ const (
 	slotAlign   = 64                        // bytes; frames start on a cache line
 	maxRead     = vnetLen + eth.MaxLargeLen // bytes of one read
 	slabLen     = 8 * (maxRead + slotAlign) // bytes
+)
+
+// Sizes of a batch by ring: each of its reads has room for a large frame, and
+// as many are asked for as may be there.
+const (
+	ringSlot   = (maxRead + slotAlign - 1) &^ (slotAlign - 1) // bytes; untouched ones cost no memory
+	ringFirst  = 4                                            // frames asked for when it is not known how many there are
+	ringLarge  = 8                                            // frames asked for where they are large
+	ringEnough = 8 * maxRead                                  // bytes; no more reads after so many
 )
 
 // txQueueLen is how many frames the kernel keeps for a TAP's reader. Measured
@@ -47,12 +57,18 @@ type tapReader struct {
 	bytes  int   // their bytes
 	err    error // what ended the batch
 	dry    bool  // the queue was empty at the end of the last one
+	fresh  bool  // the reader has waited just now
+	busy   bool  // the last batch was full
 	fill   func(fd uintptr)
 }
 
-func newTAPReader(conn syscall.RawConn, bell *doorbell.Bell, vnet bool, c *counters) *tapReader {
-	r := &tapReader{conn: conn, bell: bell, count: c, vnet: vnet, slab: make([]byte, slabLen)}
-	r.fill = r.drain
+func newTAPReader(d *tapDevice, queue int, c *counters) *tapReader {
+	r := &tapReader{conn: d.conns[queue], bell: d.bells[queue], count: c, vnet: d.vnet}
+	if d.ring {
+		r.slab, r.fill = make([]byte, uring.Size*ringSlot), r.drainByRing
+	} else {
+		r.slab, r.fill = make([]byte, slabLen), r.drain
+	}
 	return r
 }
 
@@ -65,7 +81,7 @@ func (r *tapReader) readBatch() ([]eth.Frame, error) {
 			if err := r.bell.Wait(); err != nil {
 				return nil, err
 			}
-			r.dry = false
+			r.dry, r.fresh = false, true
 		}
 		if err := r.conn.Control(r.fill); err != nil {
 			return nil, err
@@ -83,22 +99,76 @@ func (r *tapReader) readBatch() ([]eth.Frame, error) {
 func (r *tapReader) drain(fd uintptr) {
 	for off := 0; r.n < batchFrames && len(r.slab)-off >= maxRead; {
 		b := r.slab[off : off+maxRead]
+		n, ok := r.read(fd, b)
+		if !ok {
+			return
+		}
+		if r.take(b[:n]) {
+			off += (n + slotAlign - 1) &^ (slotAlign - 1)
+		}
+	}
+}
+
+// read reads one frame, or says why there is none.
+func (r *tapReader) read(fd uintptr, b []byte) (int, bool) {
+	for {
 		n, _, errno := unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
 		switch errno {
 		case 0:
+			return int(n), true
 		case unix.EINTR:
 			continue
 		case unix.EAGAIN:
 			r.dry = true
-			return
 		default:
 			r.err = errno
+		}
+		return 0, false
+	}
+}
+
+// drainByRing is drain with many reads a system call. The frame that ended a
+// wait goes on at once; only then is it seen whether there are more.
+func (r *tapReader) drainByRing(fd uintptr) {
+	slot, want := 0, uring.Size
+	if !r.busy {
+		n, ok := r.read(fd, r.slab[:maxRead])
+		if !ok || r.take(r.slab[:n]) && r.fresh {
+			r.fresh = false
 			return
 		}
-		if r.take(b[:n]) {
-			off += (int(n) + slotAlign - 1) &^ (slotAlign - 1)
+		slot, want = 1, ringFirst
+	}
+	r.fresh, r.busy = false, false
+	ring := uring.Get()
+	for ring != nil && slot < uring.Size && r.bytes < ringEnough && !r.dry && r.err == nil {
+		if r.bytes > r.n*4096 {
+			want = min(want, ringLarge)
+		}
+		slot += r.readMany(ring, fd, slot, min(want, uring.Size-slot))
+		want *= 4
+	}
+	uring.Put(ring)
+	r.busy = !r.dry
+}
+
+// readMany reads up to n frames into the slots from the given one on.
+func (r *tapReader) readMany(ring *uring.Ring, fd uintptr, slot, n int) int {
+	for i := range n {
+		ring.Read(fd, unsafe.Pointer(&r.slab[(slot+i)*ringSlot]), maxRead)
+	}
+	for i, got := range ring.Do() {
+		switch errno := unix.Errno(-got); {
+		case got >= 0:
+			at := (slot + i) * ringSlot
+			r.take(r.slab[at : at+int(got)])
+		case errno == unix.EAGAIN, errno == unix.EINTR, errno == unix.ENOMEM:
+			r.dry = true
+		default:
+			r.err = errno
 		}
 	}
+	return n
 }
 
 // take adds what one read gave to the batch.
@@ -138,8 +208,8 @@ func (t *TAP) run(ctx context.Context, newInput func() input) error {
 		}
 	})
 	defer stop()
-	for i, conn := range t.dev.conns {
-		r, in := newTAPReader(conn, t.dev.bells[i], t.dev.vnet, &t.count), newInput()
+	for i := range t.dev.conns {
+		r, in := newTAPReader(t.dev, i, &t.count), newInput()
 		g.Go(func() error { return t.readQueue(ctx, r, in) })
 	}
 	return g.Wait()

@@ -1,11 +1,13 @@
 package bridge
 
 import (
+	"runtime"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"vhub/eth"
+	"vhub/internal/uring"
 )
 
 // WriteFrames hands frames to the kernel, which treats them as received on the
@@ -46,18 +48,25 @@ type tapWriter struct {
 	frames, bytes uint64
 	mtu           int
 
-	hdr   [vnetLen]byte
-	iov   [2]unix.Iovec
-	short [vnetLen + shortLen]byte // header and frame
-	piece []byte                   // one piece of a cut frame
-	whole int                      // its length, 0 when it is written
+	ring  *uring.Ring           // nil: each frame is a system call
+	calls *[uring.Size]tapWrite // of the ring; without, the first is used
+	piece []byte                // one piece of a cut frame
+	whole int                   // its length, 0 when it is written
 
 	loop func(fd uintptr) // writeLoop, made once: a method value allocates
 	next func(n int) []byte
 }
 
+// tapWrite is what the kernel is shown of one frame.
+type tapWrite struct {
+	hdr    [vnetLen]byte
+	iov    [2]unix.Iovec
+	short  [vnetLen + shortLen]byte // header and frame
+	length int                      // of the frame
+}
+
 func (t *TAP) newWriter() any {
-	w := &tapWriter{t: t}
+	w := &tapWriter{t: t, calls: new([uring.Size]tapWrite)}
 	w.joiner.UDP = t.dev.offloads.USO4 && t.dev.offloads.USO6
 	w.loop, w.next = w.writeLoop, w.nextPiece
 	return w
@@ -89,7 +98,13 @@ func (w *tapWriter) writeAll(queue int, frames []eth.Frame) int {
 	}
 	w.n, w.full, w.frames, w.bytes = 0, false, 0, 0
 	w.mtu = int(w.t.mtu.Load())
-	if err := w.t.dev.conns[queue].Control(w.loop); err != nil {
+	if w.t.dev.ring && len(w.in) > 1 {
+		w.ring = uring.Get()
+	}
+	err := w.t.dev.conns[queue].Control(w.loop)
+	uring.Put(w.ring)
+	w.ring = nil
+	if err != nil {
 		c.drop(dropDown, uint64(len(frames)))
 		return len(frames)
 	}
@@ -124,10 +139,11 @@ func (w *tapWriter) writeLoop(fd uintptr) {
 			w.cut(f)
 		}
 		if w.full {
-			return
+			break
 		}
 		w.n = i + 1
 	}
+	w.submit()
 }
 
 // takes tells whether the kernel takes the frame as it is.
@@ -161,6 +177,10 @@ func overMTU(f *eth.Frame, mtu int) bool {
 
 // cut writes a frame as plain pieces.
 func (w *tapWriter) cut(f *eth.Frame) {
+	w.submit() // what is before it
+	ring := w.ring
+	w.ring = nil // the pieces have one buffer
+	defer func() { w.ring = ring }()
 	if w.piece == nil {
 		w.piece = make([]byte, eth.MaxLargeLen)
 	}
@@ -197,40 +217,80 @@ var plain eth.Offload
 // header than to have the kernel gather the two.
 const shortLen = 256
 
-// write gives one frame to the kernel.
+// write gives one frame to the kernel, or to the ring.
 func (w *tapWriter) write(data []byte, o *eth.Offload) {
+	c := &w.calls[0]
+	if w.ring != nil {
+		if w.ring.Len() == uring.Size {
+			w.submit()
+		}
+		c = &w.calls[w.ring.Len()]
+	}
+	c.length = len(data)
 	switch {
 	case !w.t.dev.vnet:
-		w.call(unix.SYS_WRITE, unsafe.Pointer(&data[0]), len(data), len(data))
+		w.call(unix.SYS_WRITE, unsafe.Pointer(&data[0]), len(data))
 	case len(data) <= shortLen:
-		encodeVnet((*[vnetLen]byte)(w.short[:]), o)
-		copy(w.short[vnetLen:], data)
-		w.call(unix.SYS_WRITE, unsafe.Pointer(&w.short[0]), vnetLen+len(data), len(data))
+		encodeVnet((*[vnetLen]byte)(c.short[:]), o)
+		copy(c.short[vnetLen:], data)
+		if w.ring != nil {
+			w.ring.Write(w.fd, unsafe.Pointer(&c.short[0]), vnetLen+len(data))
+			return
+		}
+		w.call(unix.SYS_WRITE, unsafe.Pointer(&c.short[0]), vnetLen+len(data))
 	default:
-		encodeVnet(&w.hdr, o)
-		w.iov[0].Base, w.iov[0].Len = &w.hdr[0], vnetLen
-		w.iov[1].Base, w.iov[1].Len = &data[0], uint64(len(data))
-		w.call(unix.SYS_WRITEV, unsafe.Pointer(&w.iov[0]), len(w.iov), len(data))
+		encodeVnet(&c.hdr, o)
+		c.iov[0].Base, c.iov[0].Len = &c.hdr[0], vnetLen
+		c.iov[1].Base, c.iov[1].Len = &data[0], uint64(len(data))
+		if w.ring != nil {
+			w.ring.Writev(w.fd, &c.iov[0], len(c.iov))
+			return
+		}
+		w.call(unix.SYS_WRITEV, unsafe.Pointer(&c.iov[0]), len(c.iov))
 	}
 }
 
-// call writes a frame of length bytes by the system call.
-func (w *tapWriter) call(number uintptr, p unsafe.Pointer, n, length int) {
-	for {
-		_, _, errno := unix.RawSyscall(number, w.fd, uintptr(p), uintptr(n))
-		switch errno {
-		case 0:
-			w.frames++
-			w.bytes += uint64(length)
-		case unix.EINTR:
-			continue
-		case unix.EAGAIN, unix.ENOBUFS, unix.ENOMEM:
-			w.full = true
-		case unix.EIO, unix.EBADFD, unix.EBADF, unix.ENETDOWN:
-			w.t.count.drop(dropDown, 1)
-		default:
-			w.t.count.drop(dropRefused, 1)
-		}
+// submit has the ring write what it was given.
+func (w *tapWriter) submit() {
+	if w.ring == nil {
 		return
 	}
+	for i, got := range w.ring.Do() {
+		errno := unix.Errno(0)
+		if got < 0 {
+			errno = unix.Errno(-got)
+		}
+		if full := w.account(errno, w.calls[i].length); full {
+			w.t.count.drop(dropFull, 1) // no prefix to tell: those behind it were tried too
+		}
+	}
+	runtime.KeepAlive(w.in)
+}
+
+// call writes one frame by the system call.
+func (w *tapWriter) call(number uintptr, p unsafe.Pointer, n int) {
+	for {
+		_, _, errno := unix.RawSyscall(number, w.fd, uintptr(p), uintptr(n))
+		if errno != unix.EINTR {
+			w.full = w.account(errno, w.calls[0].length)
+			return
+		}
+	}
+}
+
+// account counts what became of a frame of length bytes. It says whether the
+// device took none because it is full.
+func (w *tapWriter) account(errno unix.Errno, length int) (full bool) {
+	switch errno {
+	case 0:
+		w.frames++
+		w.bytes += uint64(length)
+	case unix.EAGAIN, unix.ENOBUFS, unix.ENOMEM, unix.EINTR:
+		return true
+	case unix.EIO, unix.EBADFD, unix.EBADF, unix.ENETDOWN:
+		w.t.count.drop(dropDown, 1)
+	default:
+		w.t.count.drop(dropRefused, 1)
+	}
+	return false
 }
