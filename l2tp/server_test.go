@@ -437,3 +437,36 @@ func TestManyBehindOneAddress(t *testing.T) {
 		}
 	})
 }
+
+// oneSession lets every user have one session.
+type oneSession struct{ passwords }
+
+func (a oneSession) Login(ctx context.Context, l Login) Grant {
+	g := a.passwords.Login(ctx, l)
+	g.MaxSessions = 1
+	return g
+}
+
+func TestSessionLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOffice(t, func(c *ServerConfig) { c.Auth = oneSession{} })
+		defer o.close()
+		phone := o.client("alice", "secret", "phone")
+		phone.up()
+		laptop := o.client("alice", "secret", "laptop")
+		if !laptop.run(10*time.Second, func() bool { return laptop.c.Ended != "" }) || laptop.c.Up {
+			t.Error("a second device got in")
+		}
+		if !strings.Contains(o.logged(), "user alice has the limit of 1 sessions") {
+			t.Errorf("the log does not tell: %s", o.logged())
+		}
+		o.client("bob", "secret", "phone").up() // the limit is each user's
+		// The phone lost its line without a word: its old session is in nobody's way.
+		phone.cut = true
+		back := o.client("alice", "secret", "phone")
+		back.up()
+		if back.c.Local != phone.c.Local {
+			t.Errorf("back with %v, before %v", back.c.Local, phone.c.Local)
+		}
+	})
+}
