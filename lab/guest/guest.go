@@ -103,7 +103,9 @@ func makeRoot(root string, f Flavor) error {
 	if err := os.RemoveAll(root); err != nil {
 		return err
 	}
-	out, err := exec.Command("debootstrap", "--variant=minbase", "--include="+common+","+extra[f], "bookworm", root).CombinedOutput()
+	c := exec.Command("debootstrap", "--variant=minbase", "--include="+common+","+extra[f], "bookworm", root)
+	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	out, err := c.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("debootstrap %s: %w: %s", root, err, tail(out))
 	}

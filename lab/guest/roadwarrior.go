@@ -6,19 +6,22 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
 	"vhub/internal/netlab"
 )
 
-// What NetworkManager-l2tp 1.20 has strongSwan propose when its user sets
-// nothing: a merge of what Windows 10 and Apple's systems propose, eleven for
-// phase 1 (its README).
+// What NetworkManager-l2tp 1.20 proposes when its user sets nothing: a merge of
+// what Windows 10 and Apple's systems propose, eleven for phase 1 (its README).
+// Debian's libreswan has no MODP 1024, and is not asked for it.
 const (
 	NetworkManagerIKE = "aes256-sha2_256-modp2048,aes256-sha2_256-modp1536,aes256-sha2_256-modp1024,aes256-sha1-modp2048,aes256-sha1-modp1536,aes256-sha1-modp1024," +
 		"aes256-sha1-ecp384,aes128-sha1-modp1024,aes128-sha1-ecp256,3des-sha1-modp2048,3des-sha1-modp1024!"
-	NetworkManagerESP = "aes256-sha1,aes128-sha1,3des-sha1!"
+	NetworkManagerESP          = "aes256-sha1,aes128-sha1,3des-sha1!"
+	NetworkManagerIKELibreswan = "aes256-sha2_256-modp2048,aes256-sha2_256-modp1536,aes256-sha1-modp2048,aes256-sha1-modp1536,aes256-sha1-ecp_384,aes128-sha1-ecp_256,3des-sha1-modp2048"
+	NetworkManagerESPLibreswan = "aes256-sha1,aes128-sha1,3des-sha1"
 )
 
 // RoadWarriorConfig is a client and what it dials. The zero value of a field
@@ -46,10 +49,41 @@ type Times struct {
 	IPsec time.Duration // from the first IKE packet to both SAs of ESP
 	L2TP  time.Duration // from there to the address
 	Total time.Duration // from the first IKE packet to the address, in one go
+	Steps []Step
+	// Short is for how much of Total something on this machine had to wait for a
+	// processor (Linux: PSI); zero where the kernel does not tell.
+	Short time.Duration
+}
+
+// Overloaded tells that nearly all the time the processors were short: then the
+// time says nothing of the server.
+func (t Times) Overloaded() bool { return t.Short.Seconds() > 0.8*t.Total.Seconds() }
+
+// Step is how far the client had come, and when, from the first IKE packet on.
+type Step struct {
+	Name string
+	At   time.Duration
 }
 
 func (t Times) String() string {
-	return fmt.Sprintf("IPsec %.3f s, L2TP and PPP %.3f s, together %.3f s", t.IPsec.Seconds(), t.L2TP.Seconds(), t.Total.Seconds())
+	text := fmt.Sprintf("IPsec %.3f s, L2TP and PPP %.3f s, together %.3f s", t.IPsec.Seconds(), t.L2TP.Seconds(), t.Total.Seconds())
+	for i, s := range t.Steps {
+		text += map[bool]string{true: " (", false: ", "}[i == 0] + fmt.Sprintf("%s %.3f", s.Name, s.At.Seconds())
+	}
+	text += map[bool]string{true: "", false: ")"}[len(t.Steps) == 0]
+	return text + fmt.Sprintf(", processors short for %.0f %%", 100*t.Short.Seconds()/t.Total.Seconds())
+}
+
+// stalled is for how long so far some process of this machine has had to wait for
+// a processor.
+func stalled() time.Duration {
+	b, _ := os.ReadFile("/proc/pressure/cpu")
+	_, total, ok := strings.Cut(strings.SplitN(string(b), "\n", 2)[0], "total=")
+	us, err := strconv.ParseInt(total, 10, 64)
+	if !ok || err != nil {
+		return 0
+	}
+	return time.Duration(us) * time.Microsecond
 }
 
 // RoadWarrior is a client in a guest: strongSwan or libreswan, xl2tpd and pppd.
@@ -154,6 +188,7 @@ func (w *RoadWarrior) dial(limit time.Duration, call bool) (Times, error) {
 		<-done
 		return Times{}, w.failure("IKE did not start", err)
 	}
+	before := stalled()
 	up, err := l.wait(end, func() bool { return contains(l.ike(), w.ike.ipsecUp...) }, done)
 	if err != nil {
 		return Times{}, w.failure("no IPsec", err)
@@ -166,8 +201,13 @@ func (w *RoadWarrior) dial(limit time.Duration, call bool) (Times, error) {
 		return t, nil
 	}
 	at, err := w.address(l, end)
+	t.L2TP, t.Total, t.Short = at.Sub(up), at.Sub(began), stalled()-before
 	<-done
-	t.L2TP, t.Total = at.Sub(up), at.Sub(began)
+	for i, s := range l.steps {
+		if !l.seen[i].IsZero() {
+			t.Steps = append(t.Steps, Step{s.name, l.seen[i].Sub(began)})
+		}
+	}
 	return t, err
 }
 
@@ -226,28 +266,34 @@ func (w *RoadWarrior) Established() (ike, esp int) {
 	return ike, esp
 }
 
+// noPPP waits until no PPP link is left, without a fork for each look.
+const noPPP = `for i in $(seq 100); do compgen -G '/sys/class/net/ppp*' >/dev/null || break; read -rt 0.1 <>/run/wait; done
+`
+
 // HangUp ends the call and IPsec in good order and waits until the link is gone.
-// The client can dial again.
+// The client can dial again. xl2tpd closes the tunnel and then ends pppd, which
+// would ask the server through it for six seconds: it is killed.
 func (w *RoadWarrior) HangUp() error {
-	_, err := w.g.Run(30*time.Second, `echo "d lab" >/run/xl2tpd/l2tp-control
-for i in $(seq 100); do ls -d /sys/class/net/ppp* >/dev/null 2>&1 || break; sleep 0.1; done
-`+w.ike.down+` >/dev/null 2>&1
-ls -d /sys/class/net/ppp* 2>/dev/null && exit 1
-exit 0`)
+	_, err := w.g.Run(30*time.Second, `closed() { grep -c 'closed to' /lab/xl2tpd.log; }
+n=$(closed); echo "d lab" >/run/xl2tpd/l2tp-control
+for i in $(seq 100); do [ "$(closed)" -gt "$n" ] && break; read -rt 0.05 <>/run/wait; done
+kill -9 $(pidof pppd)
+`+noPPP+w.ike.down+` >/dev/null 2>&1
+! compgen -G '/sys/class/net/ppp*'`)
 	return err
 }
 
 // Crash kills all of the client at once: nobody says good-bye, and the SAs of
 // the kernel are gone as after a power cut.
 func (w *RoadWarrior) Crash() error {
-	_, err := w.g.Run(30*time.Second, w.kill()+"\nip xfrm state flush; ip xfrm policy flush")
+	_, err := w.g.Run(30*time.Second, w.kill())
 	return err
 }
 
-// Stop ends the client's daemons.
+// Stop says good-bye to the server and ends the client's daemons. They are killed:
+// strongSwan's own way takes up to twenty seconds.
 func (w *RoadWarrior) Stop() {
-	_, _ = w.g.Run(30*time.Second, `[ -p /run/xl2tpd/l2tp-control ] && [ -s /run/xl2tpd.pid ] && echo "d lab" >/run/xl2tpd/l2tp-control
-`+w.ike.stop+"\n"+w.kill())
+	_, _ = w.g.Run(30*time.Second, `[ -s /run/xl2tpd.pid ] && { echo "d lab" >/run/xl2tpd/l2tp-control; timeout 5 `+w.ike.down+"; } >/dev/null 2>&1\n"+w.kill())
 }
 
 // kill is the script that ends the daemons by the ids they wrote down.
@@ -255,7 +301,7 @@ func (w *RoadWarrior) kill() string {
 	return w.ike.kill + `
 [ -s /run/xl2tpd.pid ] && kill -9 $(cat /run/xl2tpd.pid) 2>/dev/null
 for p in $(pidof pppd); do kill -9 $p; done
-for i in $(seq 100); do ls -d /sys/class/net/ppp* >/dev/null 2>&1 || break; sleep 0.1; done
+` + noPPP + `ip xfrm state flush; ip xfrm policy flush
 rm -f /run/xl2tpd/l2tp-control /run/xl2tpd.pid`
 }
 
@@ -264,10 +310,23 @@ rm -f /run/xl2tpd/l2tp-control /run/xl2tpd.pid`
 type logs struct {
 	dir, ikeLog         string
 	ikeAt, xlAt, pppdAt int64
+	steps               []step
+	seen                []time.Time // when each step was first seen
+}
+
+// step is known by words of a log.
+type step struct {
+	name  string
+	log   func(*logs) string
+	words []string
 }
 
 func (w *RoadWarrior) logs() *logs {
-	l := &logs{dir: w.g.Dir, ikeLog: w.ike.log}
+	l := &logs{dir: w.g.Dir, ikeLog: w.ike.log, steps: []step{{"phase 1", (*logs).ike, w.ike.ikeUp}, {"phase 2", (*logs).ike, w.ike.ipsecUp},
+		{"call", (*logs).xl2tpd, []string{"Call established with"}}, {"pppd", (*logs).pppd, []string{"sent [LCP ConfReq"}},
+		{"LCP", (*logs).pppd, []string{"rcvd [CHAP Challenge"}}, {"login", (*logs).pppd, []string{"CHAP authentication succeeded"}},
+		{"IPCP", (*logs).pppd, []string{"rcvd [IPCP ConfReq"}}}}
+	l.seen = make([]time.Time, len(l.steps))
 	size := func(name string) int64 {
 		st, err := os.Stat(filepath.Join(l.dir, name))
 		if err != nil {
@@ -288,12 +347,22 @@ func (l *logs) ike() string    { return l.since(l.ikeLog, l.ikeAt) }
 func (l *logs) xl2tpd() string { return l.since("xl2tpd.log", l.xlAt) }
 func (l *logs) pppd() string   { return l.since("pppd.log", l.pppdAt) }
 
+// note looks for the steps that were not seen yet.
+func (l *logs) note(now time.Time) {
+	for i, s := range l.steps {
+		if l.seen[i].IsZero() && contains(s.log(l), s.words...) {
+			l.seen[i] = now
+		}
+	}
+}
+
 // wait looks every 2 ms whether cond holds. A job that is done before that is
 // given half a second more, since its log may come after it.
 func (l *logs) wait(end time.Time, cond func() bool, job ...chan error) (time.Time, error) {
 	var over time.Time
 	for {
 		now := time.Now()
+		l.note(now)
 		if cond() {
 			return now, nil
 		}

@@ -15,7 +15,6 @@ type ikeDaemon struct {
 	start string                                    // returns when the daemon takes commands
 	up    string                                    // one command; returns when the SAs are there or not to be had
 	down  string
-	stop  string // ends the daemon if it runs
 	kill  string // at once
 
 	// Lines of the log, each by words in their order.
@@ -70,7 +69,6 @@ var strongSwan = ikeDaemon{
 for i in $(seq 200); do [ -S /run/charon.ctl ] && ipsec status >/dev/null 2>&1 && break; sleep 0.05; done`,
 	up:   "ipsec up l2tp",
 	down: "ipsec down l2tp",
-	stop: "[ -e /run/starter.charon.pid ] && ipsec stop",
 	// starter goes first, since it would start charon again.
 	kill: `for f in /run/starter.charon.pid /run/charon.pid; do [ -s $f ] && kill -9 $(cat $f) 2>/dev/null; rm -f $f; done
 rm -f /run/charon.ctl /run/charon.vici`,
@@ -125,7 +123,6 @@ for i in $(seq 200); do ipsec whack --status >/dev/null 2>&1 && break; sleep 0.0
 ipsec auto --add l2tp >>/lab/ipsec.log 2>&1`,
 	up:   "ipsec auto --up l2tp",
 	down: "ipsec auto --down l2tp",
-	stop: "[ -s /run/pluto/pluto.pid ] && ipsec whack --shutdown",
 	kill: `[ -s /run/pluto/pluto.pid ] && kill -9 $(cat /run/pluto/pluto.pid) 2>/dev/null
 rm -f /run/pluto/pluto.pid /run/pluto/pluto.ctl`,
 	begins:  [][]string{{`"l2tp" #`, "initiating IKEv1 Main Mode connection"}, {`"l2tp" #`, "initiating IKEv1 Aggressive Mode connection"}},
