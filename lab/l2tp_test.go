@@ -15,20 +15,20 @@ import (
 	"vhub/lab/sites"
 )
 
-// The picture: a road warrior (strongSwan, xl2tpd and pppd in a guest) on the
-// internet, or behind a router that translates addresses and ports and drops
-// ESP.
+// The picture: a road warrior (strongSwan or libreswan, xl2tpd and pppd in a
+// guest) behind a router that only routes, or one that translates addresses and
+// ports and drops ESP.
 //
 //	vm 172.16.0.10, DHCP 172.16.0.100-150
 //	   |
 //	[br0 in cloud]  198.51.100.1 -- internet -- 198.51.100.4 [nat] 192.168.1.1 -- 192.168.1.30 guest
-//	     port road                      |
-//	                          198.51.100.10 guest
+//	     port road
 const (
-	laptopWAN = "198.51.100.10"
-	roadUser  = "alice"
-	roadPass  = "correct horse"
-	roadPool  = "172.16.0.200-172.16.0.230"
+	roadUser = "alice"
+	roadPass = "correct horse"
+	roadPool = "172.16.0.200-172.16.0.230"
+	roadNet6 = "fd00:16::"
+	roadVM6  = "fd00:16::10"
 )
 
 // roadWAN is a wan whose cloud has an l2tp port and a user.
@@ -51,32 +51,21 @@ func (r *roadWAN) addRoad(name string, more ...string) {
 	r.hub.Must(append([]string{"port", "add", "l2tp", name, "--key-file", "lab.psk"}, more...)...)
 }
 
-func (r *roadWAN) addUser(name, password string) {
+func (r *roadWAN) addUser(name, password string, more ...string) {
 	r.t.Helper()
 	file := filepath.Join(r.lab.Dir(), name+".txt")
 	if err := os.WriteFile(file, []byte(password+"\n"), 0o600); err != nil {
 		r.t.Fatal(err)
 	}
-	r.hub.Must("user", "add", name, "--password-file", file)
+	r.hub.Must(append([]string{"user", "add", name, "--password-file", file}, more...)...)
 }
 
-// dhcp starts a DHCP server on the VM.
+// dhcp starts a DHCP server on the VM, which advertises an IPv6 router too.
 func (r *roadWAN) dhcp() *netlab.Proc {
+	r.vm.Addr("eth0", roadVM6+"/64")
 	return r.vm.Start("dnsmasq", "dnsmasq", "-d", "-C", "/dev/null", "-u", "root", "--port=0", "--leasefile-ro", "--interface=eth0", "--bind-interfaces",
-		"--dhcp-range=172.16.0.100,172.16.0.150,1h", "--dhcp-authoritative", "--no-ping", "--dhcp-option=option:router")
-}
-
-// straight boots a guest on the internet, natted one behind the router.
-func (r *roadWAN) straight(name string) *guest.Guest {
-	g := guest.Boot(r.t, guest.StrongSwan, name, guest.NIC{NS: r.net, TAP: "t-" + name, CIDR: laptopWAN + "/24"})
-	r.net.Must("ip", "link", "set", "dev", "t-"+name, "master", "internet")
-	return g
-}
-
-func (r *roadWAN) natted(name string) *guest.Guest {
-	g := guest.Boot(r.t, guest.StrongSwan, name, guest.NIC{NS: r.nat, TAP: "t-" + name, CIDR: homeLAN + "/24", Gateway: natLAN})
-	r.nat.Must("ip", "link", "set", "dev", "t-"+name, "master", "lan")
-	return g
+		"--dhcp-range=172.16.0.100,172.16.0.150,1h", "--dhcp-authoritative", "--no-ping", "--dhcp-option=option:router",
+		"--enable-ra", "--dhcp-range="+roadNet6+",ra-only")
 }
 
 func roadConfig() guest.RoadWarriorConfig {
@@ -115,7 +104,7 @@ func (r *roadWAN) gone(t *testing.T) {
 
 // upWithin is what a user may be asked to wait. The guest has a share of a
 // machine that runs other tests too, so the test's limit is wider; the figure
-// is printed.
+// is printed. guest.TestRoadWarriorBesideSoftEther has the strict one.
 const upWithin, upGate = 1500 * time.Millisecond, 6 * time.Second
 
 func quick(t *testing.T, what string, times guest.Times) {
@@ -124,161 +113,8 @@ func quick(t *testing.T, what string, times guest.Times) {
 	if times.Total > upWithin {
 		t.Logf("%s: slower than the %v that a free machine keeps", what, upWithin)
 	}
-	if times.Total > upGate {
+	if times.Total > upGate && !times.Overloaded() {
 		t.Errorf("%s: up after %v, want at most %v", what, times.Total, upGate)
-	}
-}
-
-// carries pings both ways with packets of 1,400 and 1,500 bytes and runs iperf3
-// both ways.
-func (r *roadWAN) carries(t *testing.T, what string, g *guest.Guest, w *guest.RoadWarrior) {
-	t.Helper()
-	for _, size := range []string{"56", "1372", "1472"} { // 1,400 and 1,500 bytes with IP and ICMP
-		if p := r.vm.Ping("-c", "10", "-i", "0.05", "-M", "dont", "-s", size, w.Address); p.Received != 10 || p.Duplicates > 0 {
-			t.Errorf("%s: ping to the client, -s %s: %s", what, size, p.Output)
-		}
-		// A guest's ping may give up the last ones before it had the processor to look.
-		out, _ := g.Run(30*time.Second, "ping -n -c 12 -i 0.05 -M dont -s "+size+" "+sites.VM)
-		if sent, lost, double := settled(t, out, 2); sent != 10 || lost > 0 || double > 0 {
-			t.Errorf("%s: ping from the client, -s %s: %d sent, %d lost, %d double: %s", what, size, sent, lost, double, out)
-		}
-	}
-	server := r.vm.Start("iperf3", "iperf3", "-s", "-1", "-p", "5201")
-	server2 := r.vm.Start("iperf3b", "iperf3", "-s", "-1", "-p", "5202")
-	up := g.Must("sleep 0.3; iperf3 -c " + sites.VM + " -p 5201 -t 3 -f m | grep -E 'receiver|error'")
-	down := g.Must("iperf3 -c " + sites.VM + " -p 5202 -R -t 3 -f m | grep -E 'receiver|error'")
-	for name, line := range map[string]string{"from": up, "to": down} {
-		f := strings.Fields(line)
-		if len(f) < 8 || !strings.HasPrefix(f[7], "Mbits") {
-			t.Errorf("%s: iperf3 %s the client: %s", what, name, line)
-			continue
-		}
-		t.Logf("%s: iperf3 %s the client: %s Mbit/s", what, name, f[6])
-	}
-	<-server.Done()
-	<-server2.Done()
-}
-
-// TestL2TPStraightAndBehindNAT is one client's day: on the internet with an
-// address by DHCP, then behind a router with one of the pool.
-func TestL2TPStraightAndBehindNAT(t *testing.T) {
-	r := newRoadWAN(t)
-	dnsmasq := r.dhcp()
-	g := r.straight("laptop")
-
-	w := guest.NewRoadWarrior(t, g, roadConfig())
-	times, s := r.up(t, w)
-	quick(t, "straight, address by DHCP", times)
-	if s.AddressFrom != "dhcp" || !strings.HasPrefix(w.Address, "172.16.0.1") || s.DHCPServer != sites.VM {
-		t.Errorf("the address %s is from %q of %q", w.Address, s.AddressFrom, s.DHCPServer)
-	}
-	r.carries(t, "straight", g, w)
-	if err := w.HangUp(); err != nil {
-		t.Error(err)
-	}
-	r.gone(t)
-	if out := dnsmasq.Output(); !strings.Contains(out, "DHCPRELEASE") {
-		t.Errorf("the address was not given back: %s", out)
-	}
-	again, s2 := r.up(t, w)
-	quick(t, "the same again", again)
-	if s2.MAC != s.MAC || s2.Address != s.Address {
-		t.Errorf("the same user and machine: %s %s, before %s %s", s2.MAC, s2.Address, s.MAC, s.Address)
-	}
-
-	// What is wrong is said, and nothing else gets in.
-	for _, bad := range []struct {
-		name string
-		edit func(*guest.RoadWarriorConfig)
-		want string
-		log  string
-	}{
-		{"wrong password", func(c *guest.RoadWarriorConfig) { c.Password = "guess" }, "no address", `reason="wrong password"`},
-		{"wrong key", func(c *guest.RoadWarriorConfig) { c.PSK = "another key" }, "no IPsec", "wrong key"},
-	} {
-		cfg := roadConfig()
-		bad.edit(&cfg)
-		wrong := guest.NewRoadWarrior(t, g, cfg)
-		if _, err := wrong.Dial(12 * time.Second); err == nil || !strings.Contains(err.Error(), bad.want) {
-			t.Errorf("%s: %v", bad.name, err)
-		}
-		if out := r.hub.Output(); !strings.Contains(out, bad.log) {
-			t.Errorf("%s: the log does not tell: %s", bad.name, out)
-		}
-		wrong.Stop()
-	}
-	g.Halt()
-
-	// Behind the router, with the pool and no DHCP server.
-	dnsmasq.Kill()
-	r.hub.Must("port", "set", "road", "--pool", roadPool, "--dhcp", "off")
-	g = r.natted("home")
-	w = guest.NewRoadWarrior(t, g, roadConfig())
-	times, s = r.up(t, w)
-	quick(t, "behind NAT, address of the pool", times)
-	if s.AddressFrom != "pool" || !strings.HasPrefix(w.Address, "172.16.0.2") || !strings.HasPrefix(s.Client, natWAN+":") || strings.HasSuffix(s.Client, ":4500") {
-		t.Errorf("address %s from %q, client %s (want a port that was rewritten)", w.Address, s.AddressFrom, s.Client)
-	}
-	r.carries(t, "behind NAT", g, w)
-	for _, cell := range []string{"L2TP/IPsec, straight, DHCP", "L2TP/IPsec, behind NAT, pool", "L2TP/IPsec, wrong password, wrong key"} {
-		interop.Record(t, "strongSwan + xl2tpd + pppd", "5.9.8, 1.3.18, 2.4.9", "server", cell, "passed")
-	}
-}
-
-// TestL2TPRekeyAndReconnect rekeys both phases under a ping, then kills each
-// side.
-func TestL2TPRekeyAndReconnect(t *testing.T) {
-	r := newRoadWAN(t, "--pool", roadPool)
-	g := r.natted("home")
-	cfg := roadConfig()
-	cfg.IKELifetime, cfg.ESPLifetime, cfg.RekeyMargin = 34*time.Second, 30*time.Second, 22*time.Second
-	w := guest.NewRoadWarrior(t, g, cfg)
-	_, s := r.up(t, w)
-	ping := pingWhile(t, r.vm, w.Address)
-	ike0, esp0 := w.Established()
-	r.lab.WaitFor("both phases rekeyed twice", 60*time.Second, func() (bool, string) {
-		ike, esp := w.Established()
-		return ike-ike0 >= 2 && esp-esp0 >= 2, fmt.Sprintf("%d IKE, %d ESP", ike-ike0, esp-esp0)
-	})
-	ike, esp := w.Established()
-	sent, lost, double := ping.end()
-	t.Logf("rekeyed IKE %d and ESP %d times: %d pings, %d lost, %d double", ike-ike0, esp-esp0, sent, lost, double)
-	if lost > 0 || double > 0 {
-		t.Errorf("rekeying lost %d and doubled %d of %d pings", lost, double, sent)
-	}
-	if l := r.sessions(); len(l) != 1 || l[0].Name != s.Name {
-		t.Errorf("after the rekeying: %+v", l)
-	}
-
-	// The client's power is cut: it comes back as itself.
-	if err := w.Crash(); err != nil {
-		t.Fatal(err)
-	}
-	w = guest.NewRoadWarrior(t, g, roadConfig())
-	times, back := r.up(t, w)
-	quick(t, "back after kill -9 of the client", times)
-	if back.Address != s.Address || back.MAC != s.MAC {
-		t.Errorf("the client came back as %s %s, it was %s %s", back.Address, back.MAC, s.Address, s.MAC)
-	}
-	r.lab.WaitFor("the old session gone", 10*time.Second, func() (bool, string) {
-		l := r.sessions()
-		return len(l) == 1 && l[0].Name == back.Name, fmt.Sprintf("%+v", l)
-	})
-	r.vm.Reaches(w.Address, 5*time.Second)
-
-	// The server's power is cut: the same address after the restart.
-	r.hub.Kill()
-	r.hub.Start()
-	w.Stop()
-	w = guest.NewRoadWarrior(t, g, roadConfig())
-	times, back = r.up(t, w)
-	quick(t, "back after kill -9 of the server", times)
-	if back.Address != s.Address || back.MAC != s.MAC {
-		t.Errorf("after the server's restart %s %s, it was %s %s", back.Address, back.MAC, s.Address, s.MAC)
-	}
-	r.vm.Reaches(w.Address, 5*time.Second)
-	for _, cell := range []string{"L2TP/IPsec, rekeying of both phases under 20 pings a second: 0 lost", "L2TP/IPsec, kill -9 of either side"} {
-		interop.Record(t, "strongSwan + xl2tpd + pppd", "5.9.8, 1.3.18, 2.4.9", "server", cell, "passed")
 	}
 }
 
