@@ -2,7 +2,6 @@ package bridge
 
 import (
 	"encoding/binary"
-	"fmt"
 	"testing"
 	"time"
 
@@ -10,6 +9,7 @@ import (
 
 	"vhub/eth"
 	"vhub/internal/netlab"
+	"vhub/internal/uring"
 )
 
 // numbered is a frame with a number behind its header, and of a length that
@@ -62,19 +62,60 @@ func packetSocket(t *testing.T, ns *netlab.NS, ifname string) (fd int) {
 	return fd
 }
 
+// useUpRings takes all rings that there are and lets no more be made, nor
+// anything else that needs a descriptor, until the function that it returns is
+// called.
+func useUpRings(t *testing.T) (again func()) {
+	t.Helper()
+	var old unix.Rlimit
+	err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old)
+	if err == nil {
+		err = unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Max: old.Max})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rings []*uring.Ring
+	for {
+		r := uring.Get()
+		if r == nil {
+			break
+		}
+		rings = append(rings, r)
+	}
+	return func() {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
+			t.Error(err)
+		}
+		for _, r := range rings {
+			uring.Put(r)
+		}
+	}
+}
+
 // TestBatchesKeepOrder sends numbered frames through a TAP both ways: with the
-// ring, and as kernels do that have none.
+// ring, as on kernels that have none, and when no more rings can be had.
 func TestBatchesKeepOrder(t *testing.T) {
-	for _, ring := range []bool{true, false} {
-		t.Run(fmt.Sprintf("ring %v", ring), func(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		ring, out bool
+	}{
+		{"ring", true, false},
+		{"no ring", false, false},
+		{"no more rings", true, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
 			ns := newLab(t).NS("a")
 			p := openTAP(t, TAPConfig{Name: "p", Netns: ns.Path(), Queues: 1, Offload: true})
-			if ring && !p.dev.ring {
+			if c.ring && !p.dev.ring {
 				t.Skip("SKIPPED: this kernel lends no io_uring")
 			}
-			p.dev.ring = ring
+			p.dev.ring = c.ring
 			host := packetSocket(t, ns, "vh-p")
 			r := newTAPReader(p.dev, 0, &p.count)
+			if c.out {
+				defer useUpRings(t)()
+			}
 
 			t.Log("in")
 			const rounds, most = 20, 150

@@ -130,18 +130,26 @@ func (r *tapReader) read(fd uintptr, b []byte) (int, bool) {
 // drainByRing is drain with many reads a system call. The frame that ended a
 // wait goes on at once; only then is it seen whether there are more.
 func (r *tapReader) drainByRing(fd uintptr) {
+	if r.fresh {
+		r.fresh, r.busy = false, false
+		if n, ok := r.read(fd, r.slab[:maxRead]); ok {
+			r.take(r.slab[:n])
+		}
+		return
+	}
+	ring := uring.Get()
+	if ring == nil { // no more descriptors, or no memory
+		r.drain(fd)
+		return
+	}
 	slot, want := 0, uring.Size
 	if !r.busy {
-		n, ok := r.read(fd, r.slab[:maxRead])
-		if !ok || r.take(r.slab[:n]) && r.fresh {
-			r.fresh = false
-			return
+		if n, ok := r.read(fd, r.slab[:maxRead]); ok {
+			r.take(r.slab[:n])
 		}
 		slot, want = 1, ringFirst
 	}
-	r.fresh, r.busy = false, false
-	ring := uring.Get()
-	for ring != nil && slot < uring.Size && r.bytes < ringEnough && !r.dry && r.err == nil {
+	for slot < uring.Size && r.bytes < ringEnough && !r.dry && r.err == nil {
 		if r.bytes > r.n*4096 {
 			want = min(want, ringLarge)
 		}
