@@ -51,6 +51,7 @@ type modp struct {
 	p    *big.Int
 	size int // bytes of p
 	exp  int // bytes of our exponents: twice the strength of the group (RFC 3526 8)
+	base func() *fixedBase
 }
 
 // The primes are 2^n - 2^(n-64) - 1 + 2^64 * (floor(2^(n-130) * pi) + c)
@@ -70,7 +71,7 @@ func makeMODP(n uint, c int64, exp int) *modp {
 	mid := piBits(n - 130)
 	mid.Add(mid, big.NewInt(c))
 	p.Add(p, mid.Lsh(mid, 64))
-	return &modp{p: p, size: int(n) / 8, exp: exp}
+	return &modp{p: p, size: int(n) / 8, exp: exp, base: sync.OnceValue(func() *fixedBase { return newFixedBase(p, exp) })}
 }
 
 // piBits is floor(2^bits * pi), by Machin's formula pi = 16 atan(1/5) - 4 atan(1/239).
@@ -145,7 +146,7 @@ func newExchange(g Group, random io.Reader) (*exchange, error) {
 	}
 	secret[0] |= 0x80 // the full length
 	e.x = new(big.Int).SetBytes(secret)
-	e.public = new(big.Int).Exp(big.NewInt(2), e.x, m.p).FillBytes(make([]byte, m.size))
+	e.public = m.base().power(secret).FillBytes(make([]byte, m.size))
 	return e, nil
 }
 

@@ -99,8 +99,8 @@
 // never sends more bytes than it received, unless Peer.AggressivePrompt permits it: an answer with a long
 // hash is larger than the question, and then waits until the peer has asked twice.
 //
-// Diffie-Hellman runs inline, for both of its halves together from 0.1 ms (ECP-256), 0.8 ms
-// (ECP-384) and 3.4 ms (MODP 2048) to 11 ms (MODP 4096) on one core of a small machine; each session
+// Diffie-Hellman runs inline, for both of its halves together from 0.1 ms (ECP-256) and 0.8 ms (ECP-384)
+// to 2.2 ms (MODP 2048: 0.5 for our own, by a table, and 1.7) on one core of a small machine; each session
 // needs it once in a phase 1, and with PFS in each rekey. A shell that wants more cores runs several
 // Endpoints and gives each the packets of its share of remote addresses; sessions of one
 // identity in different Endpoints do not replace each other.
