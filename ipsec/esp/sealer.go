@@ -132,7 +132,8 @@ func (m *slowMode) SetIV(iv []byte) { m.BlockMode = m.make(m.block, iv) }
 // Chains of several packets are encrypted together where the machine can (lanes).
 type cbcSealer struct {
 	mode  ivSetter
-	lanes *lanes // nil: one chain after the other
+	key   []byte // for lanes; nil: one chain after the other
+	lanes *lanes // made with the first batch: an SA that only sends echoes has none
 	ivs   cipher.Block
 	ivLen int
 	mac   mac
@@ -150,15 +151,23 @@ func newCBCSealer(s Suite, block, ivs cipher.Block, keys Keys, esn bool) *cbcSea
 		mac:   newMAC(s, keys.Auth, esn),
 	}
 	if s.Cipher == AESCBC {
-		c.lanes = newLanes(keys.Enc)
+		c.key = keys.Enc
 	}
 	return c
 }
+
+// fastLen is from how many bytes on a decrypter is of use.
+const fastLen = 128
 
 // minLanes is from how many packets on lanes are faster than one chain at a time.
 const minLanes = 2
 
 func (c *cbcSealer) seal(packets []packet.Packet, first uint64) {
+	if len(packets) >= minLanes && c.key != nil && c.lanes == nil {
+		if c.lanes = newLanes(c.key); c.lanes == nil {
+			c.key = nil
+		}
+	}
 	together := c.lanes != nil && len(packets) >= minLanes
 	for i := range packets {
 		iv, body := c.begin(packets[i].Payload(), first+uint64(i))
@@ -193,7 +202,8 @@ func (c *cbcSealer) begin(pkt []byte, seq uint64) (iv, body []byte) {
 // cbcOpener checks the HMAC, then decrypts CBC.
 type cbcOpener struct {
 	mode  ivSetter
-	fast  *decrypter // nil: all by mode
+	key   []byte     // for fast; nil: all by mode
+	fast  *decrypter // made with the first packet that is long enough
 	ivLen int
 	mac   mac
 	iv    [16]byte
@@ -206,7 +216,7 @@ func newCBCOpener(s Suite, block cipher.Block, keys Keys, esn bool) *cbcOpener {
 		mac:   newMAC(s, keys.Auth, esn),
 	}
 	if s.Cipher == AESCBC {
-		c.fast = newDecrypter(keys.Enc)
+		c.key = keys.Enc
 	}
 	return c
 }
@@ -219,6 +229,11 @@ func (c *cbcOpener) open(pkt []byte, seq uint64) ([]byte, bool) {
 	body := pkt[headerLen+c.ivLen : icvAt]
 	copy(c.iv[:], pkt[headerLen:headerLen+c.ivLen])
 	rest := body
+	if c.fast == nil && c.key != nil && len(body) >= fastLen {
+		if c.fast = newDecrypter(c.key); c.fast == nil {
+			c.key = nil
+		}
+	}
 	if c.fast != nil {
 		rest = c.fast.decrypt(&c.iv, body)
 	}

@@ -13,7 +13,6 @@ type keys1 struct {
 	d      []byte // makes keying material for children
 	a      []byte // authenticates phase 2 and informational exchanges
 	enc    []byte
-	block  cipher.Block
 }
 
 // deriveKeys computes the secrets of a phase 1 with a pre-shared key.
@@ -31,7 +30,6 @@ func deriveKeys(s Suite, psk, nonceI, nonceR, shared []byte, c cookies) *keys1 {
 		}
 	}
 	k.enc = k.enc[:s.keyLen()]
-	k.block = s.block(k.enc)
 	return k
 }
 
@@ -60,7 +58,7 @@ func (k *keys1) open(iv, body []byte) (plain, next []byte, err error) {
 	}
 	next = append([]byte(nil), body[len(body)-n:]...)
 	plain = make([]byte, len(body))
-	cipher.NewCBCDecrypter(k.block, iv).CryptBlocks(plain, body)
+	cipher.NewCBCDecrypter(k.suite.block(k.enc), iv).CryptBlocks(plain, body)
 	return plain, next, nil
 }
 
@@ -71,7 +69,7 @@ func (k *keys1) seal(iv []byte, b *builder) (msg, next []byte) {
 		b.buf = append(b.buf, 0)
 	}
 	body := b.body()
-	cipher.NewCBCEncrypter(k.block, iv).CryptBlocks(body, body)
+	cipher.NewCBCEncrypter(k.suite.block(k.enc), iv).CryptBlocks(body, body)
 	return b.finish(), append([]byte(nil), body[len(body)-n:]...)
 }
 

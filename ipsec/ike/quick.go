@@ -530,6 +530,9 @@ const rekeyRetry = 10 * time.Second
 func (q *quick) drop() {
 	delete(q.p.quicks, q.id)
 	q.over = true
+	if q.child != nil {
+		q.child.q = nil
+	}
 	if q.child == nil {
 		delete(q.p.e.spis, q.spi)
 	}

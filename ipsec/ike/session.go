@@ -112,6 +112,7 @@ func (p *phase1) established() {
 		}
 	}
 	p.setTimers()
+	p.forgetSecrets()
 	replaces := s.supersede(p)
 	again := s.up
 	s.up, s.remoteID, s.heard = true, p.remoteID, e.now
@@ -146,6 +147,14 @@ func (p *phase1) established() {
 
 // replaceGrace is how long what was replaced stays, for packets under way.
 const replaceGrace = 10 * time.Second
+
+// forgetSecrets drops what only the exchange itself needed: nobody can find the keys
+// by it any more, and ten thousand sessions do not carry it.
+func (p *phase1) forgetSecrets() {
+	p.dh, p.shared, p.keys.skeyid = nil, nil, nil
+	p.sa, p.offered, p.theirs = nil, nil, nil
+	p.public, p.nonce = [2][]byte{}, [2][]byte{}
+}
 
 // setTimers sets when the phase 1 is renewed and when it ends.
 func (p *phase1) setTimers() {

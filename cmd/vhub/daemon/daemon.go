@@ -158,6 +158,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	g.Go(func() error { return d.confirmLoop(ctx) })
 	g.Go(func() error { return d.watchdogLoop(ctx) })
 	g.Go(func() error { return d.expiryLoop(ctx) })
+	g.Go(func() error { return d.trimLoop(ctx) })
 	d.ready()
 
 	err := g.Wait()
