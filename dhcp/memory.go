@@ -14,6 +14,7 @@ type Memory struct {
 	limit int
 	by    map[string]*list.Element // of remembered
 	order *list.List               // oldest first
+	count uint64                   // of changes
 }
 
 type remembered struct {
@@ -31,6 +32,7 @@ func (m *Memory) Keep(key string, l *Lease) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.forget(key)
+	m.count++
 	m.by[key] = m.order.PushBack(remembered{key, l})
 	for m.order.Len() > m.limit {
 		m.forget(m.order.Front().Value.(remembered).key)
@@ -64,7 +66,15 @@ func (m *Memory) forget(key string) {
 	if e := m.by[key]; e != nil {
 		m.order.Remove(e)
 		delete(m.by, key)
+		m.count++
 	}
+}
+
+// Changes is a number that grows whenever All would say something else.
+func (m *Memory) Changes() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.count
 }
 
 // All returns what is kept, by key, to be written to disk; Keep takes it back.

@@ -85,6 +85,7 @@ type Pool struct {
 	free       *list.List            // remembered places, unused for longest first
 	fresh      int                   // index of the first address that was never used
 	total      int
+	count      uint64 // of changes
 }
 
 // place is an address that was used at least once.
@@ -219,6 +220,9 @@ func (p *Pool) grant(pl *place, key string) *Grant {
 	if old := p.last[key]; old != nil && old != pl && old.holder == nil {
 		old.key = "" // remembered for nobody
 	}
+	if p.last[key] != pl {
+		p.count++
+	}
 	pl.key, pl.blocked = key, time.Time{}
 	p.last[key] = pl
 	pl.holder = &Grant{Addr: pl.addr, place: pl}
@@ -251,6 +255,7 @@ func (p *Pool) Conflict(now time.Time, g *Grant) {
 	pl.holder, pl.blocked = nil, now.Add(p.quarantine)
 	if p.last[pl.key] == pl {
 		delete(p.last, pl.key)
+		p.count++
 	}
 	pl.key = ""
 }
@@ -280,6 +285,13 @@ func (p *Pool) SetReserved(addrs []netip.Addr) {
 	}
 }
 
+// Changes is a number that grows whenever Remembered would say something else.
+func (p *Pool) Changes() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.count
+}
+
 // Remembered is which address each key had last or has, to be written to disk;
 // Remember takes it back.
 func (p *Pool) Remembered() map[string]netip.Addr {
@@ -302,6 +314,7 @@ func (p *Pool) Remember(key string, a netip.Addr) {
 	}
 	pl := p.place(a)
 	pl.key, p.last[key] = key, pl
+	p.count++
 	pl.free = p.free.PushBack(pl)
 }
 

@@ -162,7 +162,7 @@ func (e *Engine) lifetimes(now time.Time) {
 		switch {
 		case s.dialled:
 			e.followRoute(now, s)
-		case now.Sub(s.mtuAt) > mtuInterval:
+		case now.Sub(s.mtuAt) > mtuInterval && (s.sent()-s.mtuSent > mtuTraffic || now.Sub(s.mtuAt) > mtuIdle):
 			e.refreshMTU(now, s)
 		}
 	}
@@ -223,11 +223,17 @@ func (e *Engine) followRoute(now time.Time, s *session) {
 	}
 }
 
-// mtuInterval is how often a route is asked for its MTU.
-const mtuInterval = 30 * time.Second
+// mtuInterval is how often a route is asked for its MTU, when more than mtuTraffic bytes
+// were sent since; else after mtuIdle. Asking takes a socket: of ten thousand idle sessions it was
+// most of the cost.
+const (
+	mtuInterval = 30 * time.Second
+	mtuIdle     = 10 * time.Minute
+	mtuTraffic  = 4096
+)
 
 func (e *Engine) refreshMTU(now time.Time, s *session) {
-	s.mtuAt = now
+	s.mtuAt, s.mtuSent = now, s.sent()
 	if _, mtu, err := e.net.Source(s.remote.Load().Addr(), s.local.Addr(), s.ifindex); err == nil && mtu > 0 {
 		s.mtu.Store(int32(mtu))
 	}

@@ -35,10 +35,19 @@ type session struct {
 	path    path      // probing; see probe.go
 	up      bool      // has been usable and was not withdrawn; loop only
 	mtuAt   time.Time // when the route was asked; loop only
+	mtuSent uint64    // what sent was then; loop only
 	limited bool      // a child has a lifetime in bytes; loop only
 	astray  int       // how often in a row the route left from elsewhere; loop only
 
 	children map[uint32]*inbound // by inbound SPI; loop only
+}
+
+// sent is how many bytes of payload left by the SA in use.
+func (s *session) sent() uint64 {
+	if out := s.out.Load(); out != nil {
+		return out.sa.Bytes()
+	}
+	return 0
 }
 
 // outbound is what Send needs to reach a peer. It is immutable but for its lock.

@@ -112,6 +112,9 @@ func (o *Outbound) Mode() Mode { return o.mode }
 // InnerIPv6 tells whether tunnel mode writes an IPv6 inner header.
 func (o *Outbound) InnerIPv6() bool { return o.inner.v6 }
 
+// Bytes is how many bytes of payload were sealed.
+func (o *Outbound) Bytes() uint64 { return o.bytes.Load() }
+
 // Stats reads the counters.
 func (o *Outbound) Stats() OutboundStats {
 	st := OutboundStats{

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,7 +27,7 @@ type leases struct {
 	mu      sync.Mutex
 	pool    *dhcp.Pool // nil for none
 	last    map[string]netip.Addr
-	written []byte
+	written uint64 // changes, as they were when the file was written last
 }
 
 // leasesKept is how many DHCP leases a port remembers.
@@ -63,7 +62,7 @@ func openLeases(dir, hubName, port string, log *slog.Logger) *leases {
 			l.memory.Keep(key, lease)
 		}
 	}
-	l.last, l.written = f.Pool, raw
+	l.last = f.Pool
 	return l
 }
 
@@ -77,7 +76,7 @@ func (l *leases) usePool(pool *dhcp.Pool) {
 	for key, a := range l.last {
 		pool.Remember(key, a)
 	}
-	l.pool = pool
+	l.pool, l.written = pool, 0
 }
 
 // reserve keeps addresses from being given by the pool.
@@ -113,20 +112,31 @@ func (l *leases) run(ctx context.Context) error {
 	}
 }
 
-// write replaces the file when there is something new. It need not survive a
+// changes grows with what is to be written. Called with mu held.
+func (l *leases) changes() uint64 {
+	n := l.memory.Changes()
+	if l.pool != nil {
+		n += l.pool.Changes()
+	}
+	return n
+}
+
+// write replaces the file when there is something new: with ten thousand clients that do
+// nothing, making it only to see that it is the same would cost more than they do. It need not survive a
 // crash of the machine: an older file, or none, does no harm.
 func (l *leases) write() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	changes := l.changes()
+	if changes == l.written {
+		return
+	}
 	f := leasesFile{DHCP: l.memory.All()}
 	if l.pool != nil {
 		f.Pool = l.pool.Remembered()
 	}
-	if len(f.DHCP)+len(f.Pool) == 0 && l.written == nil {
-		return
-	}
 	raw, err := json.Marshal(f)
-	if err != nil || bytes.Equal(raw, l.written) {
+	if err != nil {
 		return
 	}
 	temporary := l.file + ".new"
@@ -136,5 +146,5 @@ func (l *leases) write() {
 	if err != nil {
 		l.log.Warn("the addresses of clients are not remembered", "error", oneLine(err))
 	}
-	l.written = raw // not tried again before something changes
+	l.written = changes // not tried again before something changes
 }
