@@ -100,8 +100,9 @@ func (s *Segment) introduce(now time.Time, n *neighbour, out *Out) {
 // with the most conversations first (the gateway), then those heard last.
 func (s *Segment) company(n *neighbour) []key {
 	var list []*neighbour
+	vouched := s.vouched(n.link) // two such can rely on their questions: nothing of the world is between them
 	for _, x := range s.table {
-		if x != n && x.vlan == n.vlan && x.ip.Is4() == n.ip.Is4() && x.ip.IsLinkLocalUnicast() == n.ip.IsLinkLocalUnicast() &&
+		if x != n && !(vouched && s.vouched(x.link)) && x.vlan == n.vlan && x.ip.Is4() == n.ip.Is4() && x.ip.IsLinkLocalUnicast() == n.ip.IsLinkLocalUnicast() &&
 			x.alive() && s.apart(n, x) {
 			list = append(list, x)
 		}

@@ -166,6 +166,11 @@ type Config struct {
 	// quick and must not call the Segment.
 	Allowed func(from, to Link) bool
 
+	// Vouched tells that the stations of a link answer for as long as the link is there;
+	// they are probed twice in Age only, and not introduced to each other. nil: none. Under the same
+	// rules as Allowed.
+	Vouched func(Link) bool
+
 	// Event is told what happened, with no lock held, by the goroutine that
 	// called the method in which it happened. nil: nobody.
 	Event func(Event)

@@ -30,6 +30,11 @@ type Host struct {
 	router6  netip.Addr
 	until6   time.Time // of the router
 	Counters HostCounters
+
+	// As Heeds last saw them.
+	heededWants *map[netip.Addr]bool
+	heededNear  *map[netip.Addr]*near
+	heededState *hostState
 }
 
 // HostConfig is what a Host is made with.
@@ -329,6 +334,31 @@ func (h *Host) ofInterest6(s *hostState, p []byte) bool {
 	}
 	near := *h.near.Load()
 	return s.owns6(target) || near[sender] != nil || near[target] != nil
+}
+
+// Heeds returns the addresses whose ARP and neighbour discovery the host has a use
+// for, as target or as sender: the client's own, those it asks for, those it knows. Some
+// may stand twice. changed is false, and the list nil, when they are what they were when
+// it was last called. Frames about other addresses need not be given to it.
+func (h *Host) Heeds() (list []netip.Addr, changed bool) {
+	wants, near, s := h.wants.Load(), h.near.Load(), h.state.Load()
+	if wants == h.heededWants && near == h.heededNear && s == h.heededState {
+		return nil, false
+	}
+	h.heededWants, h.heededNear, h.heededState = wants, near, s
+	if s.addr4.IsValid() {
+		list = append(list, s.addr4)
+	}
+	list = append(list, s.addrs6...)
+	if wants != nil {
+		for a := range *wants {
+			list = append(list, a)
+		}
+	}
+	for a := range *near {
+		list = append(list, a)
+	}
+	return list, true
 }
 
 func (s *hostState) accept4(p []byte) ([]byte, Pass, Reason) {

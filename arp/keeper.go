@@ -27,15 +27,20 @@ const (
 
 // interval is the time between two probes of a station that answers.
 func (s *Segment) interval(n *neighbour) time.Duration {
-	if len(n.usedBy) > 0 {
+	idle := s.cfg.Idle
+	if s.vouched(n.link) {
+		idle = max(idle, s.cfg.Age/2)
+	} else if len(n.usedBy) > 0 {
 		return s.cfg.Keep
 	}
 	// Stations that came together are not probed together: up to a quarter less.
 	spread := uint32(n.mac[4])<<8 | uint32(n.mac[5])
 	b := n.ip.As16()
 	spread = (spread*31 + uint32(b[15])) * 2654435761 >> 16
-	return s.cfg.Idle - s.cfg.Idle/4*time.Duration(spread&0xff)/256
+	return idle - idle/4*time.Duration(spread&0xff)/256
 }
+
+func (s *Segment) vouched(l Link) bool { return s.cfg.Vouched != nil && s.cfg.Vouched(l) }
 
 // tend is the timer of a neighbour: it probes it when it is due, and removes
 // it when its time is over.

@@ -43,13 +43,37 @@ func (h *Hub) Advance(now time.Time) time.Time {
 			h.originate(now, func(out *arp.Out) { h.segment.Advance(now, out) })
 		}
 		// Its deadline may become earlier with every frame that comes in.
-		if soon := now.Add(50 * time.Millisecond); soon.Before(next) {
+		if soon := now.Add(50 * time.Millisecond); h.cfg.Wake == nil && soon.Before(next) {
 			next = soon
 		}
+		h.promised.Store(h.micros(next)) // before its deadline is read: what comes between makes a call too many
 		if due := h.segment.Deadline(); !due.IsZero() && due.Before(next) {
 			next = due
+			h.promised.Store(h.micros(next))
 		}
 	}
 	h.deliver()
 	return next
+}
+
+// hurry has Advance called earlier where the neighbour help has something to do
+// before the time that Advance asked for.
+func (h *Hub) hurry() {
+	if h.cfg.Wake == nil {
+		return
+	}
+	due := h.segment.Deadline()
+	if due.IsZero() {
+		return
+	}
+	for at := h.micros(due); ; {
+		was := h.promised.Load()
+		if at >= was {
+			return
+		}
+		if h.promised.CompareAndSwap(was, at) {
+			h.cfg.Wake()
+			return
+		}
+	}
 }

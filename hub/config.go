@@ -58,6 +58,10 @@ type Config struct {
 	// Neighbours is the neighbour help (ARP, IPv6 ND), or nil for none. The hub
 	// fills in HubMAC, Allowed and Event; the result is at Hub.Neighbours.
 	Neighbours *arp.Config
+	// Wake is called when Advance must be called earlier than it said last: a frame
+	// came that makes the neighbour help want something. By many goroutines at once; it must not block.
+	// nil: Advance wants to be called every 50 ms.
+	Wake func()
 	// Event is called for each event, or nil. One call at a time, in order, with
 	// no lock held, from a goroutine that moves frames: it must not block and
 	// must not call Detach.
@@ -93,6 +97,12 @@ type LinkConfig struct {
 	// enter or leave by this link, in bytes with header and tags, without FCS;
 	// 0 means eth.MaxPlainLen.
 	MaxFrame int
+	// Listener, when not nil, says which of the links that share it a frame to a
+	// group is for: with ten thousand clients of one port that is one or none, and the hub need not ask
+	// each. Such a link has stations that are known (AddStatic): unicast
+	// to unknown stations is never flooded to it. It is on no wire (Segment), does not
+	// suppress, and its port is no StationWatcher. Update cannot change it.
+	Listener Listener
 	// Storm limits what floods from this link into the hub.
 	Storm StormConfig
 }
@@ -133,6 +143,8 @@ func (c LinkConfig) withDefaults() (LinkConfig, error) {
 	switch {
 	case c.Name == "":
 		return c, fmt.Errorf("a link has no name")
+	case c.Listener != nil && (c.Segment != "" || c.Suppress):
+		return c, fmt.Errorf("link %q: a link with a Listener is on no wire: neither Segment nor Suppress", c.Name)
 	case c.MaxStations < 0:
 		return c, fmt.Errorf("link %q: max stations %d is below 0", c.Name, c.MaxStations)
 	case c.MaxFrame < 64 || c.MaxFrame > eth.MaxLargeLen:

@@ -1,5 +1,10 @@
 package hub
 
+import (
+	"cmp"
+	"slices"
+)
+
 // Status of the link, with what it counts.
 func (l *Link) Status() LinkStatus {
 	l.hub.mu.Lock()
@@ -48,7 +53,7 @@ func (h *Hub) Status() Status {
 	out.addAll(&h.pastOut)
 	all, _ := h.stations.counts(0)
 	s := Status{Name: h.cfg.Name, MAC: h.cfg.MAC, Stations: all, MaxStations: h.cfg.MaxStations, Links: []LinkStatus{}}
-	for _, l := range h.links {
+	for _, l := range h.attached() {
 		i, o := l.sum()
 		_, of := h.stations.counts(l.id)
 		i.learned.Add(of.learned)
@@ -61,22 +66,23 @@ func (h *Hub) Status() Status {
 	return s
 }
 
+// attached are all links, in the order of attachment. Called with h.mu held.
+func (h *Hub) attached() []*Link {
+	all := make([]*Link, 0, len(h.names))
+	for _, l := range h.names {
+		all = append(all, l)
+	}
+	slices.SortFunc(all, func(a, b *Link) int { return cmp.Compare(a.order, b.order) })
+	return all
+}
+
 // keep adds the counts of a link that goes to those of the hub, and lets its
 // readers go. Called with h.mu held.
 func (h *Hub) keep(l *Link) {
 	in, out := l.sum()
 	h.past.addAll(in)
 	h.pastOut.addAll(out)
-	mine := make(map[*Reader]bool, len(l.readers))
 	for _, r := range l.readers {
-		mine[r] = true
+		h.forgetReader(r)
 	}
-	rest := h.readers[:0]
-	for _, r := range h.readers {
-		if !mine[r] {
-			rest = append(rest, r)
-		}
-	}
-	clear(h.readers[len(rest):])
-	h.readers = rest
 }

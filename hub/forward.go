@@ -144,6 +144,11 @@ func (h *Hub) forward(now time.Time, v *view, in *member, frames []eth.Frame, s 
 				sent++
 			}
 		}
+		if g.group() {
+			for _, a := range v.hearers {
+				sent += a.send(now, v, in, f, s)
+			}
+		}
 		if sent == 0 {
 			s.drops[NoPort]++
 			continue

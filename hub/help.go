@@ -36,6 +36,7 @@ func (h *Hub) help(now time.Time, v *view, in *member, b []byte, s *scratch) boo
 		return false
 	}
 	verdict := h.segment.Receive(now, arp.Link(in.id), b, &s.arp)
+	h.hurry()
 	if len(s.arp.Sends) > 0 {
 		h.sendOwn(now, v, s)
 	}
@@ -96,6 +97,18 @@ func (h *Hub) route(now time.Time, v *view, send *arp.Send, f *eth.Frame, to sta
 		}
 		s.send(now, m, f)
 	}
+	if f.Data[0]&1 != 0 {
+		for _, a := range v.hearers {
+			a.send(now, v, except, f, s)
+		}
+	}
+}
+
+// vouched tells the neighbour help whose stations answer as long as their link is
+// there: the hosts of clients, which are this program's own.
+func (h *Hub) vouched(l arp.Link) bool {
+	m := h.view.Load().member(uint16(l))
+	return m != nil && m.cfg.Listener != nil
 }
 
 // allowed tells the neighbour help whether frames may pass between two links.

@@ -25,8 +25,12 @@ type Hub struct {
 
 	mu      sync.Mutex // everything below; never held while calling out
 	base    time.Time  // an hour before the first Attach or Advance
-	links   []*Link    // in the order of attachment
-	byID    []*Link
+	links   []*Link    // those without a Listener, in the order of attachment
+	byID    []*Link    // all, by number
+	names   map[string]*Link
+	count   uint64            // of attachments
+	groups  map[string]uint16 // numbers of split-horizon groups
+	hearers map[Listener]*audience
 	freeIDs []uint16 // numbers that were used before, oldest first
 	readers []*Reader
 	selves  []*Reader // readers of the hub's own
@@ -40,6 +44,7 @@ type Hub struct {
 	rounds  int // of sweeps
 
 	fullUntil atomic.Int64 // microseconds: until then no station can be learned
+	promised  atomic.Int64 // microseconds: when Advance was asked for
 	notices   notices
 }
 
@@ -52,19 +57,20 @@ func New(cfg Config) *Hub {
 		cfg.MAC = eth.Addr{0x02, 0x76, 0x68, byte(r), byte(r >> 8), byte(r >> 16)}
 	}
 	h := &Hub{
-		cfg:    cfg,
-		mac:    cfg.MAC.Uint64(),
-		dup:    newSuppressor(cfg),
-		byID:   make([]*Link, 1), // 0 is the hub itself
+		cfg:   cfg,
+		mac:   cfg.MAC.Uint64(),
+		dup:   newSuppressor(cfg),
+		byID:  make([]*Link, 1), // 0 is the hub itself
+		names: make(map[string]*Link), groups: make(map[string]uint16), hearers: make(map[Listener]*audience),
 		found:  make(map[wirePair]*wireProof),
 		doubts: make(map[wirePair]*wireProof),
 	}
 	h.stations = newStations(cfg.MaxStations, uint32(cfg.Age/time.Second), maphash.Bytes(seed, []byte("table")), h.changed)
-	h.view.Store(&view{byID: make([]*member, 1)})
+	h.view.Store(&view{byID: make([]atomic.Pointer[member], 1)})
 	h.scratch.New = func() any { return new(scratch) }
 	if cfg.Neighbours != nil {
 		c := *cfg.Neighbours
-		c.HubMAC, c.Allowed, c.Event = cfg.MAC, h.allowed, h.neighbourEvent
+		c.HubMAC, c.Allowed, c.Vouched, c.Event = cfg.MAC, h.allowed, h.vouched, h.neighbourEvent
 		h.segment = arp.New(c)
 	}
 	return h
@@ -125,6 +131,10 @@ func (h *Hub) freeID() (uint16, bool) {
 // removeLink takes a link out of the lists; its number is not free yet. Called
 // with h.mu held.
 func (h *Hub) removeLink(now time.Time, l *Link) {
+	delete(h.names, l.cfg.Name)
+	if l.cfg.Listener != nil {
+		return // on no wire, in no list
+	}
 	h.links = slices.DeleteFunc(h.links, func(x *Link) bool { return x == l })
 	h.forgetWires(now, l)
 }

@@ -22,6 +22,8 @@ type Link struct {
 
 	// Under hub.mu.
 	cfg      LinkConfig
+	order    uint64 // of attachment
+	seat     int    // in its audience
 	up       bool
 	since    time.Time
 	detached bool
@@ -55,7 +57,9 @@ func (h *Hub) Attach(now time.Time, port Port, cfg LinkConfig) (*Link, error) {
 		return nil, fmt.Errorf("link %q: no port", cfg.Name)
 	}
 	l := &Link{hub: h, port: port, cfg: cfg, up: true, since: now}
-	l.watcher, _ = port.(StationWatcher)
+	if l.watcher, _ = port.(StationWatcher); l.watcher != nil && cfg.Listener != nil {
+		return nil, fmt.Errorf("link %q: a port with a Listener cannot be a StationWatcher", cfg.Name)
+	}
 	if err := h.addLink(now, l); err != nil {
 		return nil, err
 	}
@@ -68,20 +72,22 @@ func (h *Hub) addLink(now time.Time, l *Link) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.start(now)
-	for _, other := range h.links {
-		if other.cfg.Name == l.cfg.Name {
-			return fmt.Errorf("hub %q has a link %q already", h.cfg.Name, l.cfg.Name)
-		}
+	if h.names[l.cfg.Name] != nil {
+		return fmt.Errorf("hub %q has a link %q already", h.cfg.Name, l.cfg.Name)
 	}
 	id, ok := h.freeID()
 	if !ok {
 		return fmt.Errorf("hub %q has %d links, no more are possible", h.cfg.Name, maxLinks)
 	}
 	l.id = id
-	h.byID[id] = l
-	h.links = append(h.links, l)
+	h.byID[id], h.names[l.cfg.Name] = l, l
+	h.count++
+	l.order = h.count
+	if l.cfg.Listener == nil {
+		h.links = append(h.links, l)
+	}
 	h.stations.setLink(id, l.cfg.MaxStations)
-	h.publish()
+	h.publishLink(l)
 	return nil
 }
 
@@ -93,14 +99,14 @@ func (l *Link) Update(cfg LinkConfig) error {
 	}
 	h := l.hub
 	h.mu.Lock()
-	if l.detached || cfg.Name != l.cfg.Name {
+	if l.detached || cfg.Name != l.cfg.Name || cfg.Listener != l.cfg.Listener {
 		h.mu.Unlock()
 		return fmt.Errorf("link %q: cannot be changed to %q, or is detached", l.cfg.Name, cfg.Name)
 	}
 	l.cfg = cfg
 	l.fullUntil.Store(0)
 	h.stations.setLink(l.id, cfg.MaxStations)
-	h.publish()
+	h.publishLink(l)
 	h.mu.Unlock()
 	h.deliver()
 	return nil
@@ -119,7 +125,7 @@ func (l *Link) Detach(now time.Time) {
 	}
 	l.detached = true
 	h.removeLink(now, l)
-	h.publish()
+	h.publishLink(l)
 	h.mu.Unlock()
 
 	h.waitReaders() // nobody has the old view any more
@@ -154,7 +160,7 @@ func (l *Link) SetUp(now time.Time, up bool) {
 		return
 	}
 	l.up, l.since = up, now
-	h.publish()
+	h.publishLink(l)
 	h.mu.Unlock()
 	if up {
 		h.emit(now, Event{Kind: LinkUp, Link: l.cfg.Name, Text: "port is up"})
@@ -226,7 +232,7 @@ func (l *Link) Capture(fn CaptureFunc) {
 	defer h.mu.Unlock()
 	if !l.detached {
 		l.capture = fn
-		h.publish()
+		h.publishLink(l)
 	}
 }
 

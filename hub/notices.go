@@ -140,7 +140,8 @@ func (h *Hub) show(v *view) {
 	for _, w := range v.watchers {
 		before := old.member(w.id)
 		fresh := before == nil || before.link != w.link
-		for _, m := range v.byID {
+		for i := range v.byID {
+			m := v.byID[i].Load()
 			if m == nil || int(m.id) >= len(t.links) || t.links[m.id].count == 0 {
 				continue
 			}

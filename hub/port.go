@@ -13,6 +13,16 @@ type Port interface {
 	WriteFrames(frames []eth.Frame) int
 }
 
+// Listener says whom of many a flooded frame is for; see LinkConfig.Listener. It is
+// compared: make it a pointer.
+type Listener interface {
+	// Listeners returns the links that are to be given a frame to a group address; a
+	// link may be in both lists. With all, every link with this Listener is. It is
+	// called by many goroutines at once, for every such frame, and must neither wait nor call the
+	// hub. The lists are lent until it is called again, and must not change.
+	Listeners(f *eth.Frame) (some, others []*Link, all bool)
+}
+
 // StationWatcher is what a Port may also be: one that wants to know which
 // stations are behind the other ports of its hub, such as a TAP in a Linux
 // bridge that pins them there.

@@ -14,6 +14,7 @@ import (
 type Reader struct {
 	hub  *Hub
 	link *Link // nil: the hub itself
+	at   int   // in hub.readers; under hub.mu
 	// epoch is odd while the reader is in a batch and may hold the view of its
 	// beginning.
 	epoch  atomic.Uint64
@@ -29,6 +30,7 @@ func (l *Link) NewReader() *Reader {
 	l.hub.mu.Lock()
 	defer l.hub.mu.Unlock()
 	l.readers = append(l.readers, r)
+	r.at = len(l.hub.readers)
 	l.hub.readers = append(l.hub.readers, r)
 	return r
 }
@@ -42,10 +44,17 @@ func (r *Reader) Close() {
 	if i := slices.Index(r.link.readers, r); i >= 0 {
 		r.link.readers = slices.Delete(r.link.readers, i, i+1)
 		r.link.closed.addAll(&r.counts)
+		h.forgetReader(r)
 	}
-	if i := slices.Index(h.readers, r); i >= 0 {
-		h.readers = slices.Delete(h.readers, i, i+1)
-	}
+}
+
+// forgetReader takes a reader out of the hub's list. Called with h.mu held.
+func (h *Hub) forgetReader(r *Reader) {
+	last := len(h.readers) - 1
+	moved := h.readers[last]
+	h.readers[r.at], moved.at = moved, r.at
+	h.readers[last] = nil
+	h.readers = h.readers[:last]
 }
 
 // Input takes frames that came in by the link, in order, and runs each to its
@@ -79,13 +88,22 @@ func (r *Reader) Input(now time.Time, frames []eth.Frame) {
 
 // waitReaders waits until every reader has left the batch that it is in now.
 func (h *Hub) waitReaders() {
+	type batch struct {
+		r     *Reader
+		epoch uint64
+	}
+	var busy []batch
 	h.mu.Lock()
-	all := slices.Concat(h.readers, h.selves)
-	h.mu.Unlock()
-	for _, r := range all {
-		if e := r.epoch.Load(); e&1 != 0 {
-			waitFor(func() bool { return r.epoch.Load() != e })
+	for _, list := range [][]*Reader{h.readers, h.selves} {
+		for _, r := range list {
+			if e := r.epoch.Load(); e&1 != 0 {
+				busy = append(busy, batch{r, e})
+			}
 		}
+	}
+	h.mu.Unlock()
+	for _, b := range busy {
+		waitFor(func() bool { return b.r.epoch.Load() != b.epoch })
 	}
 }
 
@@ -94,6 +112,9 @@ func (h *Hub) originate(now time.Time, ask func(out *arp.Out)) {
 	r, s := h.takeSelf(), h.scratch.Get().(*scratch)
 	r.epoch.Add(1)
 	ask(&s.arp)
+	if h.segment != nil {
+		h.hurry()
+	}
 	if len(s.arp.Sends) > 0 {
 		v := h.view.Load()
 		h.sendOwn(now, v, s)

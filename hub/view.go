@@ -3,6 +3,7 @@ package hub
 import (
 	"slices"
 	"strings"
+	"sync/atomic"
 )
 
 // member is one link as the data path sees it. It never changes; a new one
@@ -22,10 +23,13 @@ type member struct {
 	capture  CaptureFunc
 }
 
-// view is all links of a hub at one moment. It never changes.
+// view is the links of a hub. Its lists never change. Links with a Listener come
+// and go by the thousand: they are in none of the lists, and only their places in byID and in
+// their audience are written.
 type view struct {
-	byID     []*member // by link number; nil where there is none
-	flood    []*member // those that floods leave by, in the order of attachment
+	byID     []atomic.Pointer[member] // by link number; nil where there is none
+	flood    []*member                // those that floods leave by, in the order of attachment
+	hearers  []*audience
 	watchers []*member // those whose port is a StationWatcher
 	suppress bool      // some link suppresses, so every frame is remembered
 	detect   bool      // two or more do: they may be on one wire
@@ -34,7 +38,7 @@ type view struct {
 // member returns the link with a number, or nil.
 func (v *view) member(id uint16) *member {
 	if int(id) < len(v.byID) {
-		return v.byID[id]
+		return v.byID[id].Load()
 	}
 	return nil
 }
@@ -60,47 +64,63 @@ func (m *member) barred(out *member) (Reason, bool) {
 }
 
 // publish makes a new view of the links and gives it to the data path. Called
-// with h.mu held.
+// with h.mu held. What it costs grows with the number of links without a Listener,
+// that is, with the ports of the configuration.
 func (h *Hub) publish() {
-	v := &view{byID: make([]*member, len(h.byID))}
-	groups, wires := make(map[string]uint16), h.wires()
+	old := h.view.Load()
+	v := &view{byID: make([]atomic.Pointer[member], room(len(h.byID)))}
+	for i := range old.byID {
+		if m := old.byID[i].Load(); m != nil && m.cfg.Listener != nil {
+			v.byID[i].Store(m)
+		}
+	}
+	for _, a := range h.hearers {
+		v.hearers = append(v.hearers, a)
+	}
+	wires := h.wires()
 	suppressing := 0
 	for _, l := range h.links {
-		m := &member{
-			link: l, id: l.id, port: l.port, cfg: l.cfg, isolate: l.cfg.Isolate, suppress: l.cfg.Suppress,
-			up: l.up, maxFrame: l.cfg.MaxFrame, capture: l.capture, segment: wires[l],
-		}
-		if g := l.cfg.Group; g != "" {
-			if groups[g] == 0 {
-				groups[g] = uint16(len(groups) + 1)
-			}
-			m.group = groups[g]
-		}
+		m := h.memberOf(l, wires[l])
 		if m.suppress {
 			suppressing++
 		}
-		v.byID[l.id] = m
+		v.byID[l.id].Store(m)
 	}
 	v.suppress, v.detect = suppressing > 0, suppressing > 1
 	best := make(map[uint16]*member)
 	for _, l := range h.links {
-		m := v.byID[l.id]
+		m := v.member(l.id)
 		if b := best[m.segment]; m.segment != 0 && m.up && (b == nil || m.cfg.Kind == "tap" && b.cfg.Kind != "tap") {
 			best[m.segment] = m
 		}
 	}
 	for _, l := range h.links {
-		m := v.byID[l.id]
+		m := v.member(l.id)
 		if m.sends = m.up && (m.segment == 0 || best[m.segment] == m); m.sends {
 			v.flood = append(v.flood, m)
 		}
 	}
 	for _, l := range h.links {
 		if l.watcher != nil {
-			v.watchers = append(v.watchers, v.byID[l.id])
+			v.watchers = append(v.watchers, v.member(l.id))
 		}
 	}
 	h.show(v)
+}
+
+// memberOf is a link as the data path is to see it. Called with h.mu held.
+func (h *Hub) memberOf(l *Link, segment uint16) *member {
+	m := &member{
+		link: l, id: l.id, port: l.port, cfg: l.cfg, isolate: l.cfg.Isolate, suppress: l.cfg.Suppress,
+		up: l.up, maxFrame: l.cfg.MaxFrame, capture: l.capture, segment: segment,
+	}
+	if g := l.cfg.Group; g != "" {
+		if h.groups[g] == 0 {
+			h.groups[g] = uint16(len(h.groups) + 1)
+		}
+		m.group = h.groups[g]
+	}
+	return m
 }
 
 // wires numbers the outside wires that links share: those that the

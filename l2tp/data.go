@@ -17,7 +17,7 @@ import (
 // receiver is the scratch of one goroutine that receives for a peer.
 type receiver struct {
 	p      *Peer
-	slab   []byte
+	slab   *[slabLen]byte // only while a batch is under way: ten thousand idle peers have none
 	used   int
 	frames []eth.Frame
 	open   *session // whose frames are in the batch
@@ -51,7 +51,7 @@ func (r *receiver) receive(now time.Time, payloads [][]byte) {
 			s.offer(r.p, func(now time.Time) { r.p.control(now, pkt) })
 			continue
 		}
-		x := (*r.p.data.Load())[sessionKey(h.Tunnel, h.Session)]
+		x := r.p.session(sessionKey(h.Tunnel, h.Session))
 		if x == nil {
 			r.early(sessionKey(h.Tunnel, h.Session), body)
 			continue
@@ -59,6 +59,11 @@ func (r *receiver) receive(now time.Time, payloads [][]byte) {
 		r.packet(now, sec, x, body)
 	}
 	r.flush(now)
+	r.open = nil
+	if r.slab != nil {
+		s.slabs.Put(r.slab)
+		r.slab = nil
+	}
 }
 
 // early takes data for a session that is not here. A client begins with LCP
@@ -131,14 +136,15 @@ func isDHCP(p []byte) bool {
 
 // frame adds a frame to the batch.
 func (r *receiver) frame(now time.Time, x *session, f *flow, dst eth.Addr, typ uint16, ip []byte) {
+	s := r.p.s
 	n := eth.HeaderLen + len(ip)
-	if r.open != x || len(r.slab)-r.used < n {
+	if r.open != x || slabLen-r.used < n {
 		r.flush(now)
 		r.open = x
 		if r.slab == nil {
-			r.slab = make([]byte, slabLen)
+			r.slab = s.slabs.Get().(*[slabLen]byte)
 		}
-		if n > len(r.slab) {
+		if n > slabLen {
 			return
 		}
 	}

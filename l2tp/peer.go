@@ -1,7 +1,6 @@
 package l2tp
 
 import (
-	"maps"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -15,8 +14,8 @@ type Peer struct {
 	s  *Server
 	c  Carrier
 	ep *Endpoint
-	// data is what the data path looks sessions up in: tunnel<<16 | session, ours.
-	data  atomic.Pointer[map[uint32]*session]
+	// data is what the data path looks sessions up in: nearly always one.
+	data  atomic.Pointer[[]dataSession]
 	heard atomic.Int64 // Unix milliseconds, when something last came
 
 	// The loop's.
@@ -33,8 +32,27 @@ func sessionKey(tunnel, call uint16) uint32 { return uint32(tunnel)<<16 | uint32
 
 // publish shows the sessions to the data path.
 func (p *Peer) publish() {
-	m := maps.Clone(p.byID)
-	p.data.Store(&m)
+	list := make([]dataSession, 0, len(p.byID))
+	for key, x := range p.byID {
+		list = append(list, dataSession{key, x})
+	}
+	p.data.Store(&list)
+}
+
+// dataSession is a session by sessionKey, ours.
+type dataSession struct {
+	key uint32
+	x   *session
+}
+
+// session finds a session for the data path.
+func (p *Peer) session(key uint32) *session {
+	for _, d := range *p.data.Load() {
+		if d.key == key {
+			return d.x
+		}
+	}
+	return nil
 }
 
 // control takes a control message, a copy.

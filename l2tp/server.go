@@ -137,12 +137,14 @@ type ServerCounters struct {
 // Server is the LNS of one port. All of its machines belong to the goroutine of
 // Run; readers and the hub only meet their published state.
 type Server struct {
-	cfg  ServerConfig
-	log  *slog.Logger
-	jobs chan job
-	done chan struct{} // closed by End
-	end  sync.Once
-	pool sync.Pool // of *writer
+	cfg   ServerConfig
+	log   *slog.Logger
+	jobs  chan job
+	done  chan struct{} // closed by End
+	end   sync.Once
+	pool  sync.Pool // of *writer
+	slabs sync.Pool // of *[slabLen]byte, for receivers
+	ears  *ears
 
 	// Run's.
 	due      peerHeap
@@ -177,7 +179,8 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	}
 	cfg.Control.Rand = cfg.Rand
 	s := &Server{cfg: cfg, log: cfg.Log.With("port", cfg.Port), jobs: make(chan job, 4096), done: make(chan struct{}),
-		peers: map[*Peer]bool{}, sessions: map[string]*session{}, byUser: map[string]map[*session]bool{}, macs: map[eth.Addr]*session{}, lock: newLockout()}
+		peers: map[*Peer]bool{}, sessions: map[string]*session{}, byUser: map[string]map[*session]bool{}, macs: map[eth.Addr]*session{}, lock: newLockout(), ears: newEars()}
+	s.slabs.New = func() any { return new([slabLen]byte) }
 	s.pool.New = func() any { return newWriter() }
 	return s, nil
 }
@@ -245,6 +248,9 @@ func (s *Server) settle(now time.Time, p *Peer) {
 		return
 	}
 	p.carryOut(now)
+	for _, x := range p.byID {
+		x.listen()
+	}
 	switch d := p.nextDeadline(); {
 	case p.closed || d.IsZero():
 		if p.at >= 0 {
@@ -263,7 +269,7 @@ func (s *Server) settle(now time.Time, p *Peer) {
 // for the loop.
 func (s *Server) Accept(c Carrier) *Peer {
 	p := &Peer{s: s, c: c, ep: NewLNS(s.cfg.Control), byID: map[uint32]*session{}, at: -1}
-	p.data.Store(&map[uint32]*session{})
+	p.data.Store(new([]dataSession))
 	go s.post(p, func(time.Time) {
 		if !p.closed { // its end may have come first
 			s.peers[p] = true

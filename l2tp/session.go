@@ -45,6 +45,7 @@ type session struct {
 	hout    arp.HostOut
 	hubLink *hub.Link
 	mac     eth.Addr
+	heeds   []heed // what it listens for on the segment
 	device  string // key of address and MAC: user and device
 	began   time.Time
 	upAt    time.Time
@@ -105,6 +106,7 @@ func (x *session) carryOut(now time.Time) bool {
 		!x.hout.Free && x.hout.Taken.IsZero() {
 		return false
 	}
+	x.listen() // before anything is asked
 	for _, pkt := range x.pout.Packets {
 		x.sendPPP(pkt)
 	}
@@ -316,7 +318,7 @@ func (x *session) join(now time.Time) {
 // linkConfig is what the hub knows of the session's link.
 func (x *session) linkConfig() hub.LinkConfig {
 	lc := x.p.s.cfg.Link
-	lc.Name, lc.Kind, lc.MaxStations, lc.DropUnlearned = x.name, "l2tp", 1, true
+	lc.Name, lc.Kind, lc.MaxStations, lc.DropUnlearned, lc.Listener = x.name, "l2tp", 1, true, x.p.s.ears
 	return lc
 }
 
@@ -559,6 +561,7 @@ func (x *session) finish(now time.Time, reason string) {
 		x.inMu.Lock()
 		x.in = nil
 		x.inMu.Unlock()
+		x.hear(nil)
 		link.Detach(now)
 	}
 	if s.macs[x.mac] == x {

@@ -25,6 +25,7 @@ type hubRun struct {
 	ports     []*port // in the order in which they came
 	conflicts map[conflictKey]arp.Event
 
+	wake   chan struct{} // Advance is wanted earlier
 	events chan hub.Event
 	lost   atomic.Uint64 // events that found the channel full
 	beat   atomic.Int64  // when Advance last ran (UnixNano), for the watchdog
@@ -38,7 +39,7 @@ type conflictKey struct {
 }
 
 // advanceAtLeast is how long the clock of a hub waits at most.
-const advanceAtLeast = 250 * time.Millisecond
+const advanceAtLeast = time.Second
 
 // eventQueue is how many events of a hub may wait for the log.
 const eventQueue = 1024
@@ -46,8 +47,8 @@ const eventQueue = 1024
 // startHub makes a hub without ports, and its clock.
 func startHub(cfg *config.Hub, log *slog.Logger) *hubRun {
 	h := &hubRun{name: cfg.Name, log: log.With("hub", cfg.Name), cfg: cfg, conflicts: map[conflictKey]arp.Event{},
-		events: make(chan hub.Event, eventQueue), quit: make(chan struct{})}
-	h.hub = hub.New(hubConfig(cfg, h.event))
+		wake: make(chan struct{}, 1), events: make(chan hub.Event, eventQueue), quit: make(chan struct{})}
+	h.hub = hub.New(hubConfig(cfg, h.event, h.rouse))
 	h.beat.Store(time.Now().UnixNano())
 	h.wg.Go(h.clock)
 	h.wg.Go(h.tell)
@@ -56,7 +57,7 @@ func startHub(cfg *config.Hub, log *slog.Logger) *hubRun {
 }
 
 // hubConfig is what the configuration means for the switch.
-func hubConfig(cfg *config.Hub, event func(hub.Event)) hub.Config {
+func hubConfig(cfg *config.Hub, event func(hub.Event), wake func()) hub.Config {
 	keep := cfg.ARPKeep
 	if keep == 0 {
 		keep = 10 * 365 * 24 * time.Hour // never
@@ -64,7 +65,7 @@ func hubConfig(cfg *config.Hub, event func(hub.Event)) hub.Config {
 	mode, _ := arp.ParseMode(cfg.ARP) // checked by config
 	return hub.Config{
 		Name: cfg.Name, MaxStations: cfg.MACLimit, Age: cfg.MACAge, EchoWindow: cfg.EchoWindow, CopyWindow: cfg.CopyWindow,
-		ForwardReserved: cfg.ForwardReserved, Event: event,
+		ForwardReserved: cfg.ForwardReserved, Event: event, Wake: wake,
 		Neighbours: &arp.Config{Mode: mode, MaxNeighbours: cfg.ARPLimit, Age: cfg.ARPAge, Keep: keep, Idle: 2 * keep},
 	}
 }
@@ -77,11 +78,21 @@ func (h *hubRun) clock() {
 		select {
 		case <-h.quit:
 			return
-		case now := <-timer.C:
-			next := h.switchNow().Advance(now)
-			h.beat.Store(now.UnixNano())
-			timer.Reset(min(max(next.Sub(now), time.Millisecond), advanceAtLeast))
+		case <-timer.C:
+		case <-h.wake:
 		}
+		now := time.Now()
+		next := h.switchNow().Advance(now)
+		h.beat.Store(now.UnixNano())
+		timer.Reset(min(max(next.Sub(now), time.Millisecond), advanceAtLeast))
+	}
+}
+
+// rouse has the clock look at once.
+func (h *hubRun) rouse() {
+	select {
+	case h.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -221,7 +232,7 @@ func (h *hubRun) reconfigure(ctx context.Context, cfg *config.Hub, changed []str
 	wg.Wait()
 	h.mu.Lock()
 	h.past = addCounters(h.past, h.hub.Status().Counters)
-	h.cfg, h.hub = cfg, hub.New(hubConfig(cfg, h.event))
+	h.cfg, h.hub = cfg, hub.New(hubConfig(cfg, h.event, h.rouse))
 	h.mu.Unlock()
 	for _, p := range ports {
 		_ = p.start(ctx, lenient)
