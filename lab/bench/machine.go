@@ -82,12 +82,12 @@ func renice(pids []int, nice int) error {
 	return nil
 }
 
-// facts says what was measured on.
-func facts() []string {
+// machineFacts says what was measured on.
+func machineFacts(began time.Time) []string {
 	var u unix.Utsname
 	_ = unix.Uname(&u)
 	out := []string{
-		"Date: " + time.Now().Format("2006-01-02 15:04 MST"),
+		"Date: " + began.Format("2006-01-02 15:04 MST"),
 		fmt.Sprintf("Machine: %d processors (%s), %s of memory", runtime.NumCPU(), procValue("/proc/cpuinfo", "model name"), procValue("/proc/meminfo", "MemTotal")),
 		"Kernel: " + unix.ByteSliceToString(u.Release[:]) + ", " + release() + ", " + runtime.Version(),
 	}
@@ -96,11 +96,14 @@ func facts() []string {
 			out = append(out, strings.Join(strings.Fields(string(b)), " "))
 		}
 	}
-	b, _ := os.ReadFile("/proc/loadavg")
-	if f := strings.Fields(string(b)); len(f) > 2 {
-		out = append(out, "Load average at the end: "+strings.Join(f[:3], " "))
-	}
 	return append(out, "Packages: "+packages())
+}
+
+// loadAverage is that of the last 1, 5 and 15 minutes.
+func loadAverage() string {
+	b, _ := os.ReadFile("/proc/loadavg")
+	f := strings.Fields(string(b))
+	return strings.Join(f[:min(3, len(f))], " ")
 }
 
 func procValue(file, key string) string {

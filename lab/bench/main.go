@@ -19,8 +19,10 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 type options struct {
@@ -49,7 +51,10 @@ func main() {
 func run(o options) error {
 	if o.list {
 		for _, c := range cases {
-			fmt.Printf("%-16s %s\n", c.name, c.title)
+			fmt.Printf("%-18s %s\n", c.name, c.title)
+		}
+		for _, p := range parts {
+			fmt.Printf("%-18s %s\n", p.name, p.title)
 		}
 		return nil
 	}
@@ -73,19 +78,46 @@ func run(o options) error {
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
-	all := measureAll(ctx, chosen, o)
-	if ctx.Err() != nil {
-		return errors.New("interrupted")
+	rep := newReport(o)
+	rep.all = measureAll(ctx, chosen, o)
+	if o.wants(curvesName) && ctx.Err() == nil {
+		rep.curves = measureCurves(ctx, o)
 	}
-	rep := newReport(all, o)
+	if o.wants(idleName) && ctx.Err() == nil {
+		rep.idle = measureIdle(ctx, o)
+	}
+	rep.end()
 	fmt.Print(rep.text())
+	if ctx.Err() != nil {
+		return errors.New("interrupted: the figures above are of a part of the run, and docs is as it was")
+	}
 	if !o.peers || o.docs == "" || o.cases != "" {
 		return nil
 	}
 	if err := os.WriteFile(filepath.Join(o.docs, "benchmarks.md"), []byte(rep.markdown()), 0o644); err != nil {
 		return err
 	}
-	return writePlot(filepath.Join(o.docs, "benchmarks.png"), all)
+	if err := writePlot(filepath.Join(o.docs, "benchmarks.png"), rep.all); err != nil {
+		return err
+	}
+	return writeCurves(filepath.Join(o.docs, "benchmarks-curves.png"), rep.allCurves())
+}
+
+// The parts of a run that are no rows of the table, as -cases names them.
+const (
+	curvesName = "curves"
+	idleName   = "idle-sessions"
+)
+
+var parts = []struct{ name, title string }{
+	{curvesName, "what forwarding costs with more stations and more ports"},
+	{idleName, "10,000 idle L2TP sessions, and forwarding beside them"},
+}
+
+// wants tells whether a part is to be measured.
+func (o options) wants(part string) bool {
+	names := strings.Fields(o.cases)
+	return slices.Contains(names, part) || o.peers && len(names) == 0
 }
 
 // choose returns the cases that the options name.
@@ -99,58 +131,66 @@ func choose(o options) ([]*benchCase, error) {
 	}
 	var out []*benchCase
 	for _, n := range names {
-		found := false
-		for _, c := range cases {
-			if c.name == n {
-				out, found = append(out, c), true
-			}
+		if slices.ContainsFunc(parts, func(p struct{ name, title string }) bool { return p.name == n }) {
+			continue
 		}
-		if !found {
+		i := slices.IndexFunc(cases, func(c *benchCase) bool { return c.name == n })
+		if i < 0 {
 			return nil, fmt.Errorf("no case %q: bench -list shows them", n)
 		}
+		out = append(out, cases[i])
 	}
 	return out, nil
 }
 
-// measureAll brings the cases up and measures them in turn. A case that fails
-// says so in its row and does not stop the others.
-func measureAll(ctx context.Context, chosen []*benchCase, o options) []*result {
-	var all []*result
+// measureAll measures the cases, group by group. A case that fails says so in
+// its row and does not stop the others.
+func measureAll(ctx context.Context, chosen []*benchCase, o options) (all []*result) {
+	for group := range groups {
+		var results []*result
+		for _, c := range chosen {
+			if c.group == group {
+				results = append(results, newResult(c))
+			}
+		}
+		measureGroup(ctx, results, o)
+		all = append(all, results...)
+	}
+	return all
+}
+
+// measureGroup brings the cases up, measures them in turn, and takes them down.
+func measureGroup(ctx context.Context, all []*result, o options) {
 	defer func() {
 		for _, r := range all {
 			r.stage.close()
 		}
 	}()
-	for _, c := range chosen {
+	for _, r := range all {
 		if ctx.Err() != nil {
-			return all
+			return
 		}
-		r := newResult(c)
-		all = append(all, r)
-		r.fail("set-up", r.stage.guard(func() { r.setUp() }))
-		if r.err != "" {
+		state := "up"
+		if r.fault("set-up", r.stage.guard(r.setUp)) {
+			r.down, state = true, r.faults[0]
 			r.stage.close()
 		}
-		fmt.Fprintf(os.Stderr, "%-16s %s\n", c.name, orOK(r.err))
+		progress("%-18s %s", r.name, state)
 	}
 	for i := range o.runs {
 		for _, r := range all {
 			if ctx.Err() != nil {
-				return all
+				return
 			}
-			if r.err != "" {
+			if r.most > 0 && i >= r.most {
 				continue
 			}
-			r.fail(fmt.Sprintf("run %d", i+1), r.stage.guard(func() { r.measure(o) }))
-			fmt.Fprintf(os.Stderr, "run %d of %d: %-16s %s\n", i+1, o.runs, r.name, r.last())
+			progress("run %d of %d: %-18s %s", i+1, o.runs, r.name, r.run(i, o))
 		}
 	}
-	return all
 }
 
-func orOK(s string) string {
-	if s == "" {
-		return "up"
-	}
-	return s
+// progress writes a line for who waits.
+func progress(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "%s "+format+"\n", append([]any{time.Now().Format(time.TimeOnly)}, args...)...)
 }

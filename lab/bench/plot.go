@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"image"
 	"image/color"
@@ -30,9 +31,8 @@ var panels = []panel{
 
 // Sizes of the picture in pixels.
 const (
-	panelWidth = 900
-	labelWidth = 330
-	valueWidth = 150
+	panelWidth = 950
+	barsWidth  = 430 // of the longest
 	barHeight  = 22
 	headHeight = 44
 	margin     = 16
@@ -49,62 +49,76 @@ var (
 type picture struct {
 	*image.RGBA
 	face, bold font.Face
+	label      int // pixels for the names of the rows
+}
+
+// newPicture is a white picture of this size.
+func newPicture(width, height int) (*picture, error) {
+	f, err := opentype.Parse(goregular.TTF)
+	if err != nil {
+		return nil, err
+	}
+	face, err := opentype.NewFace(f, &opentype.FaceOptions{Size: 13, DPI: 72})
+	if err != nil {
+		return nil, err
+	}
+	head, err := opentype.NewFace(f, &opentype.FaceOptions{Size: 16, DPI: 72})
+	if err != nil {
+		return nil, err
+	}
+	p := &picture{RGBA: image.NewRGBA(image.Rect(0, 0, width, height)), face: face, bold: head}
+	draw.Draw(p, p.Bounds(), image.White, image.Point{}, draw.Src)
+	return p, nil
+}
+
+// write writes the picture to a file, whole or not at all.
+func (p *picture) write(path string) error {
+	var b bytes.Buffer
+	if err := png.Encode(&b, p); err != nil {
+		return err
+	}
+	return os.WriteFile(path, b.Bytes(), 0o644)
 }
 
 // writePlot draws the panels, two in a row, with each median as a bar and its
 // range as a line.
 func writePlot(path string, all []*result) error {
-	f, err := opentype.Parse(goregular.TTF)
-	if err != nil {
-		return err
-	}
-	face, err := opentype.NewFace(f, &opentype.FaceOptions{Size: 13, DPI: 72})
-	if err != nil {
-		return err
-	}
-	head, err := opentype.NewFace(f, &opentype.FaceOptions{Size: 16, DPI: 72})
-	if err != nil {
-		return err
-	}
 	high := headHeight + barHeight*len(all) + margin
-	p := &picture{image.NewRGBA(image.Rect(0, 0, 2*panelWidth, (len(panels)+1)/2*high)), face, head}
-	draw.Draw(p, p.Bounds(), image.White, image.Point{}, draw.Src)
+	p, err := newPicture(2*panelWidth, (len(panels)+1)/2*high)
+	if err != nil {
+		return err
+	}
+	for _, r := range all {
+		p.label = max(p.label, 2*margin+font.MeasureString(p.face, r.title).Ceil())
+	}
 	for i, panel := range panels {
 		p.panel(panel, all, i%2*panelWidth, i/2*high)
 	}
-	out, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	if err := png.Encode(out, p); err != nil {
-		out.Close()
-		return err
-	}
-	return out.Close()
+	return p.write(path)
 }
 
 func (p *picture) panel(what panel, all []*result, x, y int) {
 	p.text(p.bold, x+margin, y+28, what.title)
 	top := 0.0
 	for _, r := range all {
-		top = max(top, percentile(r.values[what.figure], 100))
+		top = max(top, percentile(r.values(what.figure), 100))
 	}
 	y += headHeight
 	for _, r := range all {
 		p.text(p.face, x+margin, y+15, r.title)
-		v := r.values[what.figure]
+		v := r.values(what.figure)
 		if len(v) == 0 || top == 0 {
-			p.text(p.face, x+labelWidth, y+15, "-")
+			p.text(p.face, x+p.label, y+15, "-")
 			y += barHeight
 			continue
 		}
-		scale := float64(panelWidth-labelWidth-valueWidth) / top
-		at := func(v float64) int { return x + labelWidth + int(v*scale) }
+		scale := float64(barsWidth) / top
+		at := func(v float64) int { return x + p.label + int(v*scale) }
 		c := peerBar
 		if len(r.name) >= 4 && r.name[:4] == "vhub" {
 			c = ownBar
 		}
-		p.box(x+labelWidth, y+3, at(median(v))+1, y+barHeight-3, c)
+		p.box(x+p.label, y+3, at(median(v))+1, y+barHeight-3, c)
 		low, high := percentile(v, 0), percentile(v, 100)
 		p.box(at(low), y+barHeight/2, at(high)+1, y+barHeight/2+1, rangeOf)
 		p.text(p.face, at(high)+8, y+15, fmt.Sprintf(what.format, median(v)))

@@ -23,6 +23,9 @@ const (
 type stage struct {
 	lab        *netlab.Lab
 	a, b       *netlab.NS // the hosts
+	road       *road      // host A is a guest with a stock client; nil: it is not
+	connected  float64    // seconds that the client took from IKE to its address
+	layer3     bool       // host A has an interface without Ethernet: no frames of our own go in there
 	devA, devB string     // their interfaces into the segment
 	endA, endB *netlab.NS // the tunnel end points; nil where there is no tunnel
 	daemons    []*netlab.Proc

@@ -43,12 +43,18 @@ func flood(args []string) error {
 	length := fs.Duration("for", time.Second, "how long")
 	rate := fs.Float64("rate", 0, "frames a second; 0: as fast as it goes")
 	size := fs.Int("size", 60, "bytes of a frame, without FCS")
+	stations := fs.Int("stations", 0, "frames go between random ones of so many stations on each side, of which none exists; 0: from the device's address to -to")
+	side := fs.Int("side", 0, "which side's stations send: 0 or 1")
+	once := fs.Bool("once", false, "each station of the side sends one frame to -to, and that is all")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
 	dst, err := net.ParseMAC(*to)
 	if err != nil || len(dst) != 6 {
 		return fmt.Errorf("-to %q: no MAC address", *to)
+	}
+	if *side < 0 || *side > 1 || *once && *stations == 0 {
+		return errors.New("-side is 0 or 1, and -once needs -stations")
 	}
 	if *size < 22 || *size > 1514 {
 		return errors.New("-size: want 22 to 1514")
@@ -62,6 +68,7 @@ func flood(args []string) error {
 		return err
 	}
 	f := newFlooder(fd, dst, link.HardwareAddr, *size)
+	f.stations, f.side, f.once = *stations, *side, *once
 	if err := f.run(*length, *rate); err != nil {
 		return err
 	}
@@ -86,6 +93,31 @@ type flooder struct {
 	msgs   [floodBatch]mmsghdr
 	seq    uint64
 	res    FloodResult
+
+	stations, side int
+	once           bool
+	random         uint64
+}
+
+// stationAddr writes the address of a station that exists only in what is sent.
+func stationAddr(b []byte, side, n int) {
+	b[0], b[1] = 0x02, 0x0a+byte(side)
+	binary.BigEndian.PutUint32(b[2:], uint32(n))
+}
+
+// address gives the next frame its addresses.
+func (f *flooder) address(b []byte) {
+	switch {
+	case f.stations == 0:
+	case f.once:
+		stationAddr(b[6:], f.side, int(f.seq)-1)
+	default:
+		f.random = f.random*6364136223846793005 + 1442695040888963407 // Knuth's MMIX generator
+		at := func(half uint32) int { return int(uint64(half) * uint64(f.stations) >> 32) }
+		stationAddr(b, 1-f.side, at(uint32(f.random>>32)))
+		f.random = f.random*6364136223846793005 + 1442695040888963407
+		stationAddr(b[6:], f.side, at(uint32(f.random>>32)))
+	}
 }
 
 func newFlooder(fd int, dst, src net.HardwareAddr, size int) *flooder {
@@ -106,7 +138,7 @@ func (f *flooder) run(length time.Duration, rate float64) error {
 	start := time.Now()
 	for {
 		past := time.Since(start)
-		if past >= length {
+		if past >= length || f.once && f.res.Accepted >= f.stations {
 			f.res.Seconds = past.Seconds()
 			return nil
 		}
@@ -119,6 +151,10 @@ func (f *flooder) run(length time.Duration, rate float64) error {
 			}
 			n = min(n, int(due))
 		}
+		if f.once {
+			f.seq = uint64(f.res.Accepted) // those that were refused again
+			n = min(n, f.stations-f.res.Accepted)
+		}
 		if err := f.send(n); err != nil {
 			return err
 		}
@@ -130,6 +166,7 @@ func (f *flooder) send(n int) error {
 	for i := range n {
 		f.seq++
 		binary.BigEndian.PutUint64(f.frames[i][14:], f.seq)
+		f.address(f.frames[i])
 	}
 	sent, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(f.fd), uintptr(unsafe.Pointer(&f.msgs[0])), uintptr(n), 0, 0, 0)
 	switch errno {

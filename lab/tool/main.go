@@ -5,7 +5,7 @@
 // and what Windows asks by DHCP when its VPN is up.
 //
 //	tool etherip -tap NAME -peer ADDR [-swapped]
-//	tool flood -dev NAME -to MAC -for 2s [-rate N]
+//	tool flood -dev NAME -to MAC -for 2s [-rate N] [-stations N [-side 0|1] [-once]]
 //	tool frames-send -dev NAME [-to MAC] [-min 14] [-max 1514] [-rounds 1]
 //	tool frames-receive -dev NAME [-to MAC] [-min 14] [-max 1514] [-for 20s] [-capture FILE]
 //	tool inform -dev NAME -from ADDR
