@@ -7,10 +7,14 @@ import (
 )
 
 // Receiver takes packets that came from the peer. One goroutine uses one.
+//
+// Segments of a TCP flow are joined here and not only where a TAP is written: the
+// hub then looks at one frame and not at 44.
 type Receiver struct {
 	port   *Port
 	in     Input
 	frames []eth.Frame
+	joiner eth.Joiner
 }
 
 // NewReceiver makes a Receiver whose frames go to in, usually a hub.Reader of
@@ -55,7 +59,7 @@ func (r *Receiver) Receive(now time.Time, payloads [][]byte) {
 	p.count.inPackets.Add(uint64(len(r.frames)))
 	p.count.inBytes.Add(uint64(bytes))
 	addSome(&p.count.clamped, clamped)
-	r.in.Input(now, r.frames)
+	r.in.Input(now, r.joiner.Join(r.frames))
 }
 
 func faultReason(f eth.Fault) Reason {

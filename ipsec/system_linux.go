@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"vhub/internal/doorbell"
 )
 
 // systemNetwork is this machine.
@@ -74,14 +75,26 @@ func listen(kind Kind, local netip.AddrPort, share, noOffload bool) (*socket, er
 		unix.Close(fd)
 		return nil, err
 	}
-	// From here on the file owns the descriptor; the runtime's poller waits for it.
-	s.file = os.NewFile(uintptr(fd), fmt.Sprintf("ipsec-%s-%s", kind, local))
-	if s.raw, err = s.file.SyscallConn(); err != nil {
-		s.file.Close()
-		return nil, err
+	if err := s.watch(fd, fmt.Sprintf("ipsec-%s-%s", kind, local)); err != nil {
+		return nil, fmt.Errorf("ipsec: socket for %s on %s: %w", kind, local, err)
 	}
 	s.readFunc = s.readReady
 	return s, nil
+}
+
+// watch takes the descriptor over.
+func (s *socket) watch(fd int, name string) (err error) {
+	if s.file, err = doorbell.File(fd, name); err != nil {
+		unix.Close(fd)
+		return err
+	}
+	if s.bell, err = doorbell.New(fd); err == nil {
+		s.raw, err = s.file.SyscallConn()
+	}
+	if err != nil {
+		s.file.Close()
+	}
+	return err
 }
 
 // socketBuffer is asked for in each direction, bytes: enough for what arrives
