@@ -1,7 +1,6 @@
 package esp
 
 import (
-	"crypto/cipher"
 	"encoding/binary"
 	"sync"
 	"sync/atomic"
@@ -64,11 +63,8 @@ func openerOf(c *Config) (func() opener, error) {
 	}
 	suite, keys, esn := c.Suite, c.Keys, c.ESN
 	if suite.Cipher == AESGCM16 {
-		aead, err := cipher.NewGCM(block)
-		if err != nil {
-			return nil, err
-		}
-		return func() opener { return newGCM(aead, keys.Salt, esn) }, nil
+		newGCM, err := gcmOf(block, keys, esn)
+		return func() opener { return newGCM() }, err
 	}
 	return func() opener { return newCBCOpener(suite, block, keys, esn) }, nil
 }

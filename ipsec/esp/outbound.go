@@ -1,7 +1,6 @@
 package esp
 
 import (
-	"crypto/cipher"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -79,11 +78,8 @@ func sealerOf(c *Config) (func() sealer, error) {
 		return nil, err
 	}
 	if c.Suite.Cipher == AESGCM16 {
-		aead, err := cipher.NewGCM(block)
-		if err != nil {
-			return nil, err
-		}
-		return func() sealer { return newGCM(aead, c.Keys.Salt, c.ESN) }, nil
+		newGCM, err := gcmOf(block, c.Keys, c.ESN)
+		return func() sealer { return newGCM() }, err
 	}
 	if c.Rand == nil {
 		return nil, errors.New("esp: CBC needs Config.Rand for its IVs")

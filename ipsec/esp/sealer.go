@@ -32,15 +32,24 @@ type opener interface {
 // under one key, and the IV of GCM need not be unpredictable (RFC 4106 3.1).
 type gcm struct {
 	aead  cipher.AEAD
+	wide  *wide // nil: the library
 	esn   bool
 	nonce [12]byte
 	aad   [12]byte
 }
 
-func newGCM(aead cipher.AEAD, salt []byte, esn bool) *gcm {
-	g := &gcm{aead: aead, esn: esn}
-	copy(g.nonce[:], salt)
-	return g
+// gcmOf returns the function that makes the ciphers of one key, for either direction.
+func gcmOf(block cipher.Block, keys Keys, esn bool) (func() *gcm, error) {
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		return nil, err
+	}
+	wide := newWideKeys(keys.Enc, block)
+	return func() *gcm {
+		g := &gcm{aead: aead, wide: newWide(wide), esn: esn}
+		copy(g.nonce[:], keys.Salt)
+		return g
+	}, nil
 }
 
 func (g *gcm) seal(packets []packet.Packet, first uint64) {
@@ -49,13 +58,22 @@ func (g *gcm) seal(packets []packet.Packet, first uint64) {
 		iv, body := pkt[headerLen:headerLen+8], pkt[headerLen+8:len(pkt)-16]
 		binary.BigEndian.PutUint64(iv, first+uint64(i))
 		copy(g.nonce[4:], iv)
-		g.aead.Seal(body[:0], g.nonce[:], body, g.header(pkt, first+uint64(i)))
+		aad := g.header(pkt, first+uint64(i))
+		if g.wide != nil {
+			g.wide.seal(&g.nonce, aad, body, pkt[len(pkt)-16:])
+			continue
+		}
+		g.aead.Seal(body[:0], g.nonce[:], body, aad)
 	}
 }
 
 func (g *gcm) open(pkt []byte, seq uint64) ([]byte, bool) {
 	copy(g.nonce[4:], pkt[headerLen:headerLen+8])
 	body := pkt[headerLen+8:]
+	if g.wide != nil {
+		text, tag := body[:len(body)-16], body[len(body)-16:]
+		return text, g.wide.open(&g.nonce, g.header(pkt, seq), text, tag)
+	}
 	plain, err := g.aead.Open(body[:0], g.nonce[:], body, g.header(pkt, seq))
 	return plain, err == nil
 }
