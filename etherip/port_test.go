@@ -217,6 +217,58 @@ func TestLargeFramesFitThePath(t *testing.T) {
 	}
 }
 
+// frameInput keeps the frames it is given with what their Offload says.
+type frameInput []eth.Frame
+
+func (in *frameInput) Input(_ time.Time, frames []eth.Frame) {
+	for _, f := range frames {
+		f.Data = bytes.Clone(f.Data)
+		*in = append(*in, f)
+	}
+}
+
+// Segments of one read reach the hub as one frame, in their flow's order and
+// between what came before and after; sent on, they are the same packets again.
+func TestReceivedSegmentsAreJoined(t *testing.T) {
+	p, s := newTestPort(Config{}, 1480)
+	sent := []eth.Frame{{Data: plain(60)}, ipSpec{payload: 5500, flags: 0x18}.large(1000), ipSpec{v6: true, payload: 3000, flags: 0x10}.large(1400), {Data: plain(61)}}
+	p.WriteFrames(sent)
+	s.mu.Lock()
+	packets := s.got
+	s.got = nil
+	s.mu.Unlock()
+	if len(packets) != 1+6+3+1 {
+		t.Fatalf("%d packets", len(packets))
+	}
+	var in frameInput
+	lent := make([][]byte, len(packets))
+	for i := range packets {
+		lent[i] = bytes.Clone(packets[i])
+	}
+	p.NewReceiver(&in).Receive(time.Time{}, lent)
+	if len(in) != len(sent) {
+		t.Fatalf("%d frames reached the hub, want %d", len(in), len(sent))
+	}
+	for i := range in {
+		if in[i].GSO != sent[i].GSO || in[i].SegSize != sent[i].SegSize || len(in[i].Data) != len(sent[i].Data) || in[i].Check() != eth.OK {
+			t.Errorf("frame %d: %+v with %d bytes, want %+v with %d", i, in[i].Offload, len(in[i].Data), sent[i].Offload, len(sent[i].Data))
+		}
+	}
+	p.WriteFrames(in)
+	again, ok := s.frames(0x30)
+	if !ok || len(again) != len(packets) {
+		t.Fatalf("%d packets, want %d", len(again), len(packets))
+	}
+	for i := range again {
+		if !bytes.Equal(again[i], packets[i][2:]) {
+			t.Errorf("packet %d is not the same", i)
+		}
+	}
+	if st := p.Status(); st.InPackets != uint64(len(packets)) {
+		t.Errorf("%d packets counted, want %d", st.InPackets, len(packets))
+	}
+}
+
 func TestASenderThatIsFull(t *testing.T) {
 	small := eth.Frame{Data: plain(100)}
 	large := ipSpec{payload: 10000, flags: 0x18}.large(1000) // 10 packets
@@ -383,6 +435,15 @@ func TestNoAllocations(t *testing.T) {
 		batch = append(batch, append([]byte{0x30, 0}, plain(n)...))
 	}
 	batch = append(batch, append([]byte{0x30, 0}, syn...))
+	var flow [][]byte
+	if _, fault := eth.Split(&frames[1], 0, func(n int) []byte {
+		b := make([]byte, HeaderLen+n)
+		PutHeader(b, Standard)
+		flow = append(flow, b)
+		return b[HeaderLen:]
+	}); fault != eth.OK || len(flow) != 45 {
+		t.Fatal(fault, len(flow))
+	}
 	pre := NewPort(Config{PreFragment: true}, quiet)
 	pre.SetSender(takeAll{})
 	cut := []eth.Frame{{Data: ipSpec{udp: true, payload: 4000}.frame()}}
@@ -398,6 +459,7 @@ func TestNoAllocations(t *testing.T) {
 		{"WriteFrames, cut inside", func() { pre.WriteFrames(cut) }},
 		{"WriteFrames, answered", func() { df.WriteFrames(answered) }},
 		{"Receive", func() { r.Receive(now, batch) }},
+		{"Receive, joined", func() { r.Receive(now, flow) }},
 	} {
 		if n := testing.AllocsPerRun(100, tc.run); n != 0 {
 			t.Errorf("%s: %v allocations", tc.name, n)

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -251,6 +252,29 @@ func TestDataPathAllocations(t *testing.T) {
 }
 
 // A large batch sealed by several goroutines arrives in order, as one by one.
+// Packets of one size fill messages as far as a datagram goes, whatever the batch.
+func TestMessagesAreFilled(t *testing.T) {
+	const size = 1472
+	packets := make([]packet.Packet, sendPackets+40)
+	for i := range packets {
+		packets[i] = packetOf(make([]byte, size))
+	}
+	packets[100] = packetOf(make([]byte, 500))
+	for _, c := range []struct {
+		segment bool
+		want    []int
+	}{
+		{true, []int{44, 44, 13, 44, 44, 44, 23}}, // the short packet ends the third
+		{false, slices.Repeat([]int{1}, sendMessages)},
+	} {
+		r := new(socket).ring()
+		r.fill(packets, netip.Addr{}, 0, c.segment)
+		if got := r.packets[:r.count]; !slices.Equal(got, c.want) {
+			t.Errorf("segmentation %v: messages of %v packets, want %v", c.segment, got, c.want)
+		}
+	}
+}
+
 func TestSpreadKeepsOrder(t *testing.T) {
 	for _, suite := range []esp.Suite{gcm128, {Cipher: esp.AESCBC, KeyBits: 256, Auth: esp.HMACSHA1}} {
 		b := newBench(t, suite, esp.Transport, nil)

@@ -11,8 +11,8 @@ import (
 
 // The way of a client's packet into the hub, on the goroutine that opened it:
 // 1 the L2TP header, 2 the session, 3 the PPP header, 4 the virtual host finds
-// the station it is for, 5 an Ethernet frame, 6 the hub. What is control goes
-// to the loop as a copy.
+// the station it is for, 5 an Ethernet frame, 6 segments of a flow are joined,
+// 7 the hub. What is control goes to the loop as a copy.
 
 // receiver is the scratch of one goroutine that receives for a peer.
 type receiver struct {
@@ -164,8 +164,14 @@ func (r *receiver) frame(now time.Time, x *session, f *flow, dst eth.Addr, typ u
 
 // flush hands the batch to the hub.
 func (r *receiver) flush(now time.Time) {
-	if len(r.frames) > 0 {
+	switch len(r.frames) {
+	case 0:
+	case 1:
 		r.open.input(now, r.frames)
+	default: // the buffers of a Joiner are large, and there may be thousands of receivers
+		j := r.p.s.joiners.Get().(*eth.Joiner)
+		r.open.input(now, j.Join(r.frames))
+		r.p.s.joiners.Put(j)
 	}
 	r.frames, r.used = r.frames[:0], 0
 }
@@ -355,6 +361,7 @@ func (w *writer) tooLong(fr *eth.Frame) {
 func (w *writer) headers() {
 	pkts := w.arena.Packets()
 	x := w.x
+	bytes := 0
 	for i := w.done; i < len(pkts); i++ {
 		p := &pkts[i]
 		if w.f.mss4In > 0 {
@@ -365,12 +372,13 @@ func (w *writer) headers() {
 			p.End = p.Off + n // padding
 		}
 		p.Off += eth.HeaderLen
-		x.count.outBytes.Add(uint64(p.End - p.Off))
+		bytes += p.End - p.Off
 		hdr := w.f.params.AppendHeader(w.hdr[:0], w.proto)
 		copy(p.Prepend(len(hdr)), hdr)
 		x.header(p)
 	}
 	x.count.outPackets.Add(uint64(len(pkts) - w.done))
+	x.count.outBytes.Add(uint64(bytes))
 	w.done = len(pkts)
 }
 

@@ -137,14 +137,15 @@ type ServerCounters struct {
 // Server is the LNS of one port. All of its machines belong to the goroutine of
 // Run; readers and the hub only meet their published state.
 type Server struct {
-	cfg   ServerConfig
-	log   *slog.Logger
-	jobs  chan job
-	done  chan struct{} // closed by End
-	end   sync.Once
-	pool  sync.Pool // of *writer
-	slabs sync.Pool // of *[slabLen]byte, for receivers
-	ears  *ears
+	cfg     ServerConfig
+	log     *slog.Logger
+	jobs    chan job
+	done    chan struct{} // closed by End
+	end     sync.Once
+	pool    sync.Pool // of *writer
+	slabs   sync.Pool // of *[slabLen]byte, for receivers
+	joiners sync.Pool // of *eth.Joiner
+	ears    *ears
 
 	// Run's.
 	due      peerHeap
@@ -182,6 +183,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		peers: map[*Peer]bool{}, sessions: map[string]*session{}, byUser: map[string]map[*session]bool{}, macs: map[eth.Addr]*session{}, lock: newLockout(), ears: newEars()}
 	s.slabs.New = func() any { return new([slabLen]byte) }
 	s.pool.New = func() any { return newWriter() }
+	s.joiners.New = func() any { return new(eth.Joiner) }
 	return s, nil
 }
 

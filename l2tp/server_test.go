@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -290,6 +291,53 @@ func TestClientBecomesAStation(t *testing.T) {
 func (r *remote) send(ip []byte) {
 	r.recv(time.Now(), [][]byte{r.c.Send(nil, ip)})
 	synctest.Wait()
+}
+
+// segment4 is segment i of a TCP flow, with n bytes.
+func segment4(src netip.Addr, dst string, i, n int) []byte {
+	p := packet4(src, dst, 20+n)
+	p[9] = eth.ProtoTCP
+	binary.BigEndian.PutUint16(p[2:], uint16(len(p)))
+	binary.BigEndian.PutUint16(p[4:], uint16(i))
+	p[10], p[11] = 0, 0
+	binary.BigEndian.PutUint16(p[10:], ^eth.Sum(p[:20], 0))
+	t := p[20:]
+	binary.BigEndian.PutUint16(t, 4000)
+	binary.BigEndian.PutUint16(t[2:], 5201)
+	binary.BigEndian.PutUint32(t[4:], uint32(i*n))
+	t[12], t[13] = 5<<4, eth.FlagACK
+	for k := range t[20:] {
+		t[20+k] = byte(i + k)
+	}
+	binary.BigEndian.PutUint16(t[16:], ^eth.Sum(t, eth.PseudoSum(p[12:16], p[16:20], eth.ProtoTCP, len(t))))
+	return p
+}
+
+// Segments that came in one read are one frame for the hub.
+func TestSegmentsOfAReadAreJoined(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOffice(t, nil)
+		defer o.close()
+		a := o.client("alice", "secret", "phone")
+		a.up()
+		src := a.c.Local
+		o.station(eth.AppendARPRequest(nil, 0, eth.Broadcast, stationMAC, netip.MustParseAddr(stationIP), src))
+		a.run(100*time.Millisecond, func() bool { return false })
+		o.reached()
+		var batch [][]byte
+		var payload []byte
+		for i := range 20 {
+			ip := segment4(src, stationIP, 1+i, 1000)
+			payload = append(payload, ip[40:]...)
+			batch = append(batch, a.c.Send(nil, ip))
+		}
+		a.recv(time.Now(), batch)
+		synctest.Wait()
+		got := o.ipFrames()
+		if len(got) != 1 || !bytes.Equal(got[0][eth.HeaderLen+40:], payload) {
+			t.Fatalf("%d frames reached the station's port, want one with all %d bytes", len(got), len(payload))
+		}
+	})
 }
 
 // ipFrames are the IPv4 frames that reached the station.
