@@ -31,8 +31,8 @@ type opener interface {
 // salt and an IV that is the 64-bit sequence number: a counter never repeats
 // under one key, and the IV of GCM need not be unpredictable (RFC 4106 3.1).
 type gcm struct {
-	aead  cipher.AEAD
-	wide  *wide // nil: the library
+	aead  cipher.AEAD // nil where there is wide
+	wide  *wide
 	esn   bool
 	nonce [12]byte
 	aad   [12]byte
@@ -40,11 +40,14 @@ type gcm struct {
 
 // gcmOf returns the function that makes the ciphers of one key, for either direction.
 func gcmOf(block cipher.Block, keys Keys, esn bool) (func() *gcm, error) {
-	aead, err := cipher.NewGCM(block)
-	if err != nil {
-		return nil, err
-	}
 	wide := newWideKeys(keys.Enc, block)
+	var aead cipher.AEAD
+	if wide == nil {
+		var err error
+		if aead, err = cipher.NewGCM(block); err != nil {
+			return nil, err
+		}
+	}
 	return func() *gcm {
 		g := &gcm{aead: aead, wide: newWide(wide), esn: esn}
 		copy(g.nonce[:], keys.Salt)
