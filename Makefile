@@ -38,7 +38,7 @@ demo: build ## the README's three sites in network namespaces, until Ctrl-C (roo
 	VHUB_BIN=$(CURDIR)/bin/vhub bin/demo
 
 bench: build ## ns a frame, allocations, TAP to TAP beside the kernel bridge (root)
-	$(GO) test -run '^$$' -bench . -benchmem ./eth ./hub ./etherip ./bridge
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime 0.5s ./eth ./hub ./etherip ./bridge
 	VHUB_BIN=$(CURDIR)/bin/vhub $(GO) run ./lab/bench -secs 1
 
 CASES ?=

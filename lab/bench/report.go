@@ -248,7 +248,7 @@ func markdownTable(b *strings.Builder, rows [][]string) {
 }
 
 const costsText = `Two costs, and they are not the same thing. **TAP to TAP** is the whole path through the real program: its CPU time for each 60-byte frame at 300,000
-frames a second, two system calls a frame included. **The switch alone** is this program's hub without devices or system calls: learning, duplicate
+frames a second, system calls included. **The switch alone** is this program's hub without devices or system calls: learning, duplicate
 suppression, look-up and gathering, in batches of 64 frames, on one processor. Frames go between random stations, half of them behind each of two
 ports, so that every frame meets other entries of the table: the worst case. Idle ports are TAPs (of the switch alone: links) on which nothing moves.
 `
