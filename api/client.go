@@ -121,6 +121,9 @@ func (c *Client) unreachable(err error) *Error {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return Errorf(CodeFailed, "interrupted")
+	case len(c.path) > maxSocketPath:
+		return Errorf(CodeBadRequest, "socket %.40s...: the path has %d bytes, and the system takes %d at most", c.path, len(c.path), maxSocketPath).
+			WithHint("name the daemon's socket with --socket or VHUB_SOCKET")
 	case c.path == "":
 		return Errorf(CodeBadRequest, "no socket is named").WithHint("name it with --socket or VHUB_SOCKET; without them it is %s", DefaultSocket)
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):

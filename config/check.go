@@ -132,7 +132,7 @@ func (r *reader) check(c *Config) {
 				if p.TAP.Bridge != "" {
 					r.claim(bridges, p.TAP.Bridge, claim{fmt.Sprintf("the bridge %q (two ports of a hub in one bridge are a loop)", p.TAP.Bridge), by, p.Pos})
 				}
-			case p.NIC != nil:
+			case p.NIC != nil && p.NIC.Interface != "": // without one: said already
 				r.claim(ifaces, p.NIC.Interface, claim{fmt.Sprintf("the interface %q", p.NIC.Interface), by, p.Pos})
 			case p.EtherIP != nil:
 				r.claimPeer(peers, p, by)
@@ -143,6 +143,9 @@ func (r *reader) check(c *Config) {
 		}
 	}
 	r.checkBridges(c, ifaces)
+	if e := c.IPsec; e.Port == e.NATPort {
+		r.errorf(r.engine, "port and nat_port are both %d: IKE needs two UDP ports", e.Port)
+	}
 }
 
 // claimPeer: a plain peer belongs to one port for each local address, an IPsec
@@ -181,7 +184,7 @@ func (r *reader) checkBridges(c *Config, ifaces map[string]claim) {
 	for i := range c.Hubs {
 		for j := range c.Hubs[i].Ports {
 			p := &c.Hubs[i].Ports[j]
-			if p.TAP == nil {
+			if p.TAP == nil || p.TAP.Bridge == "" {
 				continue
 			}
 			if first, ok := ifaces[p.TAP.Bridge]; ok {

@@ -81,8 +81,9 @@ func tooWild(file string, src []byte) *Error {
 
 // reader turns a syntax tree into a Config and gathers what is wrong.
 type reader struct {
-	file string
-	errs Errors
+	file   string
+	engine Pos // of the block "ipsec"
+	errs   Errors
 }
 
 func (r *reader) at(rng hcl.Range) Pos { return Pos{r.file, rng.Start.Line} }
@@ -140,6 +141,9 @@ func (r *reader) config(body *hclsyntax.Body) *Config {
 			continue
 		}
 		seen[b.Type] = pos
+		if b.Type == "ipsec" {
+			r.engine = pos
+		}
 		r.noBlocks(b.Body, where)
 		i := slices.Index(Blocks(), b.Type)
 		r.attributes(b.Body, attrs, blocks[i].of(c), where)

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"net/netip"
@@ -29,6 +30,26 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	}
 	if p.Addr().Is4In6() {
 		return p, fmt.Errorf("%q is an IPv4 address in IPv6 form; write it as IPv4", s)
+	}
+	return p, nil
+}
+
+// parseHostPrefix reads the address of one host with its prefix length: not the
+// network's own address, nor its broadcast address (RFC 1122 section 3.2.1.3;
+// networks of two have neither, RFC 3021).
+func parseHostPrefix(s string) (netip.Prefix, error) {
+	p, err := parsePrefix(s)
+	if err != nil {
+		return p, err
+	}
+	a := p.Addr()
+	switch {
+	case a.IsUnspecified() || a.IsMulticast():
+		return p, fmt.Errorf("%s is not the address of a host", s)
+	case a.Is4() && p.Bits() < 31 && a == p.Masked().Addr():
+		return p, fmt.Errorf("%s is the address of a network; want that of a host in it, like %s", s, netip.PrefixFrom(a.Next(), p.Bits()))
+	case a.Is4() && p.Bits() < 31 && !p.Contains(a.Next()):
+		return p, fmt.Errorf("%s is the broadcast address of its network; want that of a host in it", s)
 	}
 	return p, nil
 }
@@ -174,6 +195,14 @@ func checkUplink(s string) error {
 		return fmt.Errorf("%q is neither an interface name nor an address", s)
 	}
 	return nil
+}
+
+// CheckHost checks the name or address of a host that is to be dialled.
+func CheckHost(s string) error {
+	if s == "" {
+		return errors.New("no host is named")
+	}
+	return checkHost(s)
 }
 
 // checkHost checks an address or a DNS name (RFC 1123 section 2.1); a text

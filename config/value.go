@@ -49,7 +49,7 @@ func (a *Attribute) setList(ptr any, items []string) error {
 	case *[]netip.Addr:
 		return each(p, items, parseAddr)
 	case *[]netip.Prefix:
-		return each(p, items, parsePrefix)
+		return each(p, items, parseHostPrefix)
 	case *[]StaticMAC:
 		return each(p, items, parseStation)
 	case *[]AddrRange:
@@ -112,7 +112,7 @@ func (a *Attribute) setOne(ptr any, s string) (err error) {
 	case *time.Duration:
 		d, err := time.ParseDuration(s)
 		if err != nil {
-			return fmt.Errorf("%q is not a duration (want a number and ms, s, m or h, like \"60s\")", s)
+			return fmt.Errorf("%q is not a duration, or too long for one (want a number and ms, s, m or h, like \"60s\")", s)
 		}
 		if err := a.inRange(int64(d)); err != nil {
 			return err

@@ -73,9 +73,16 @@ for road warriors (l2tp).`,
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		what, _, duration := strings.Cut(err.Error(), "time: ")
-		if duration {
-			what += "want a time like 60s, 10m or 2h"
+		what := err.Error()
+		for _, c := range []struct{ library, words string }{
+			{"time: ", "want a time like 60s, 10m or 2h"},
+			{"strconv.ParseBool: ", "want true or false"},
+			{"strconv.ParseInt: ", "want a whole number, and not such a large one"},
+			{"strconv.ParseUint: ", "want a whole number, and not such a large one"},
+		} {
+			if before, _, found := strings.Cut(what, c.library); found {
+				what = before + c.words
+			}
 		}
 		return usageError{fmt.Errorf("%s: %s; see '%s --help'", commandName(c), lowerFirst(what), c.CommandPath())}
 	})

@@ -206,7 +206,7 @@ func TestExplainCommand(t *testing.T) {
 	}{
 		{"a code, without a daemon", nobody, []string{"809"}, 0, "809 (Windows)\n  Windows sent IKE packets", ""},
 		{"a text in words", nobody, []string{"no", "proposal", "chosen"}, 0, "NO-PROPOSAL-CHOSEN (", ""},
-		{"all there is", nobody, nil, 0, "ERROR", ""},
+		{"all there is", nobody, nil, 0, "Windows:\n  809\n      Windows sent IKE packets and heard nothing, or gave up between phase 1 and\n      L2TP\n", ""},
 		{"unknown", nobody, []string{"12345"}, 1, "", `no explanation of "12345"`},
 		{"with the client's lines", socket, []string{"691", "--client", "203.0.113.7"}, 0, `warn  a/road: login failed client=203.0.113.7 user="al ice"`, ""},
 		{"only the lines", socket, []string{"--client", "203.0.113.7"}, 0, "The daemon's last lines about 203.0.113.7:\n", ""},

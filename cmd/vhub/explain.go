@@ -123,12 +123,23 @@ func (x explained) write(w io.Writer) error {
 	return nil
 }
 
+// writeKnown lists the errors of each system under its name.
 func writeKnown(w io.Writer) error {
-	var rows [][]string
+	source := ""
 	for _, e := range guide.Known() {
-		rows = append(rows, []string{e.Source, e.Code, firstSentence(e.Meaning)})
+		if e.Source != source {
+			if source != "" {
+				fmt.Fprintln(w)
+			}
+			source = e.Source
+			fmt.Fprintf(w, "%s:\n", source)
+		}
+		fmt.Fprintf(w, "  %s\n", e.Code)
+		if _, err := fmt.Fprintf(w, "      %s\n", text.Wrap(firstSentence(e.Meaning), 6, text.Width)); err != nil {
+			return err
+		}
 	}
-	return text.Table(w, []string{"OF", "ERROR", "MEANING"}, rows)
+	return nil
 }
 
 func firstSentence(s string) string {

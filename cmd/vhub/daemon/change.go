@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -61,7 +62,13 @@ func (d *Daemon) commit(p *config.Proposal, meta config.Meta, within time.Durati
 
 // edit is change by edits of the file.
 func (d *Daemon) edit(ctx context.Context, what string, edits ...config.Edit) (api.Change, error) {
-	return d.change(api.WhoFrom(ctx).String(), what, 0, func() (*config.Proposal, error) { return d.store.Propose(edits...) })
+	return d.change(api.WhoFrom(ctx).String(), what, 0, func() (*config.Proposal, error) {
+		p, err := d.store.Propose(edits...)
+		if all, ok := errors.AsType[config.Errors](err); ok {
+			err = all[0] // one command, one line; the next shows when this is right
+		}
+		return p, err
+	})
 }
 
 // reload takes the file as it is on disk.

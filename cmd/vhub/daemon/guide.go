@@ -23,6 +23,11 @@ func (d *Daemon) peerGuide(_ context.Context, r api.GuideRequest) (api.Guide, er
 	if !usesEngine(cfg) {
 		return api.Guide{}, api.Errorf(api.CodeBadRequest, "%s is not an etherip port in IPsec", describe(cfg)).WithHint("its peer needs no more than an address; see 'vhub port show %s'", cfg.Name)
 	}
+	if r.Address != "" {
+		if err := config.CheckHost(r.Address); err != nil {
+			return api.Guide{}, api.Errorf(api.CodeBadRequest, "address: %v", err)
+		}
+	}
 	values := guideValues(cfg)
 	var out api.Guide
 	values.Server = r.Address
