@@ -88,7 +88,7 @@ func TestPinsWithVLANFiltering(t *testing.T) {
 	lab := newLab(t)
 	ns := lab.NS("host")
 	if out, err := ns.Run("ip", "link", "add", "br0", "type", "bridge", "vlan_filtering", "1"); err != nil {
-		t.Skipf("SKIPPED here, run in a guest by lab.TestBridgeThatFiltersVLANs: this kernel's bridge cannot filter VLANs: %s", strings.TrimSpace(out))
+		t.Skipf("SKIPPED here, run in a guest by lab.TestWhatThisKernelMayLack: this kernel's bridge cannot filter VLANs: %s", strings.TrimSpace(out))
 	}
 	ns.Must("ip", "link", "set", "dev", "br0", "up") // of a bridge that is down the kernel tells no changes
 	a := openTAP(t, TAPConfig{Name: "a", Netns: ns.Path(), Bridge: "br0", PinStations: true, Offload: true})

@@ -59,6 +59,32 @@ func newWAN(t *testing.T) *wan {
 	return w
 }
 
+// twoVHubs is the picture with a vhub at home: on the internet by wan0, and behind
+// the router by wan1.
+type twoVHubs struct {
+	*wan
+	home, tv *netlab.NS
+	other    *netlab.VHub
+}
+
+func newTwoVHubs(t *testing.T) *twoVHubs {
+	t.Helper()
+	w := newWAN(t)
+	p := &twoVHubs{wan: w, home: w.lab.NS("home"), tv: w.lab.NS("tv")}
+	w.lab.Wire(p.home, "wan0", w.net, "home")
+	w.net.Must("ip", "link", "set", "dev", "home", "master", "internet")
+	p.home.Addr("wan0", sites.HomeWAN+"/24")
+	w.lab.Wire(p.home, "wan1", w.nat, "home")
+	w.nat.Must("ip", "link", "set", "dev", "home", "master", "lan")
+	p.home.Addr("wan1", homeLAN+"/24")
+	w.lab.Wire(p.tv, "eth0", p.home, "host0")
+	p.home.Bridge("br0", "host0")
+	p.tv.Addr("eth0", sites.TV+"/24")
+	p.other = vhubWithKey(t, p.home, "home")
+	p.other.Must("port", "add", "tap", "lan", "--bridge", "br0")
+	return p
+}
+
 // vhubWithKey starts a vhub with a key file beside its configuration.
 func vhubWithKey(t *testing.T, ns *netlab.NS, name string) *netlab.VHub {
 	t.Helper()
@@ -177,19 +203,8 @@ func crosses(t *testing.T, from *netlab.NS, to string) {
 // both phases under traffic.
 func TestIPsecVHubToVHub(t *testing.T) {
 	need(t, "iperf3")
-	w := newWAN(t)
-	home, tv := w.lab.NS("home"), w.lab.NS("tv")
-	w.lab.Wire(home, "wan0", w.net, "home")
-	w.net.Must("ip", "link", "set", "dev", "home", "master", "internet")
-	home.Addr("wan0", sites.HomeWAN+"/24")
-	w.lab.Wire(home, "wan1", w.nat, "home")
-	w.nat.Must("ip", "link", "set", "dev", "home", "master", "lan")
-	home.Addr("wan1", homeLAN+"/24")
-	w.lab.Wire(tv, "eth0", home, "host0")
-	home.Bridge("br0", "host0")
-	tv.Addr("eth0", sites.TV+"/24")
-	v := vhubWithKey(t, home, "home")
-	v.Must("port", "add", "tap", "lan", "--bridge", "br0")
+	p := newTwoVHubs(t)
+	w, home, tv, v := p.wan, p.home, p.tv, p.other
 	tv.Start("iperf3", "iperf3", "-s")
 
 	for _, c := range []struct {

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,7 +27,7 @@ func newBench() *bench {
 	return &bench{broken: map[string]bool{}, live: map[string]*fakeDevice{}}
 }
 
-// fakeDevice is a device of kind tap that moves nothing.
+// fakeDevice is a device of kind tap; what the hub sends to it is kept.
 type fakeDevice struct {
 	bench  *bench
 	ifname string
@@ -35,6 +36,7 @@ type fakeDevice struct {
 	mu   sync.Mutex
 	mtu  int
 	wire string
+	sent [][]byte
 }
 
 var _ device = (*fakeDevice)(nil)
@@ -88,7 +90,23 @@ func (b *bench) breakDown(ifname string, broken bool) {
 	b.broken[ifname] = broken
 }
 
-func (d *fakeDevice) WriteFrames(frames []eth.Frame) int { return len(frames) }
+func (d *fakeDevice) WriteFrames(frames []eth.Frame) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, f := range frames {
+		d.sent = append(d.sent, bytes.Clone(f.Data))
+	}
+	return len(frames)
+}
+
+// take returns what the hub sent since the last take.
+func (d *fakeDevice) take() [][]byte {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	sent := d.sent
+	d.sent = nil
+	return sent
+}
 
 func (d *fakeDevice) Run(ctx context.Context, _ *hub.Link) error {
 	select {
