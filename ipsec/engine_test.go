@@ -9,8 +9,8 @@ import (
 )
 
 // twoNodes are a responder with a fixed address and an initiator.
-func twoNodes(t *testing.T, initiator Network, responder *fakeHost, change func(*PeerConfig)) (a, b *node, at, bt *Tunnel) {
-	b = startNode(t, "responder", responder)
+func twoNodes(t *testing.T, initiator Network, responder *fakeHost, change func(*PeerConfig), configure ...func(*Config)) (a, b *node, at, bt *Tunnel) {
+	b = startNode(t, "responder", responder, configure...)
 	a = startNode(t, "initiator", initiator)
 	home := PeerConfig{Name: "home", PeerID: id("keyid:branch1"), LocalID: id("fqdn:hub.example")}
 	hub := PeerConfig{Name: "hub", Role: Initiator, Addresses: []string{responder.addrs[0].String()},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"time"
 
 	"vhub/ipsec/esp"
@@ -276,9 +277,35 @@ func (e *Engine) failed(ev ike.Failed) {
 			own.peer.lastFailure = ev.Reason.Error()
 		}
 	}
-	e.cfg.Log.Warn("ipsec: negotiation failed", "port", name, "remote", ev.Remote, "id", ev.RemoteID.String(),
-		"phase", ev.Phase, "reason", ev.Reason.Error())
+	attrs := []any{"port", name, "remote", ev.Remote, "id", ev.RemoteID.String(), "phase", ev.Phase, "reason", ev.Reason.Error()}
+	if ev.Reason.Code == ike.NoProposal {
+		if port := e.portToConfigure(ev.Peer); port != "" {
+			attrs = append(attrs, "what_to_type_there", "vhub port config "+port+" --for ROUTER")
+		}
+	}
+	e.cfg.Log.Warn("ipsec: negotiation failed", attrs...)
 }
+
+// portToConfigure names the port whose peer is to be configured otherwise; "NAME" where
+// it may be several, as before the peer has said who it is, and "" for road warriors.
+func (e *Engine) portToConfigure(peer *ike.Peer) string {
+	own := e.owners[peer]
+	switch {
+	case own.peer != nil:
+		return portName(own.peer.tunnel.name)
+	case peer != nil || len(e.peers) == 0:
+		return ""
+	case len(e.peers) > 1:
+		return "NAME"
+	}
+	for _, p := range e.peers {
+		return portName(p.tunnel.name)
+	}
+	return ""
+}
+
+// portName is the name of a port without its hub's.
+func portName(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
 
 // sessionClosed forgets a session. Its children are down already.
 func (e *Engine) sessionClosed(now time.Time, ev ike.Closed) {

@@ -2,7 +2,11 @@ package ipsec
 
 import (
 	"fmt"
+	"log/slog"
 	"net/netip"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -366,27 +370,53 @@ func TestTwoHundredPeers(t *testing.T) {
 	})
 }
 
+// lockedText is a log that a test reads.
+type lockedText struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedText) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+// take returns what came since the last take.
+func (l *lockedText) take() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer l.b.Reset()
+	return l.b.String()
+}
+
 // Wrong key, wrong identity, no common proposal: the peer next to it never notices,
 // and the tunnel says why it is down.
 func TestBadPeersBesideAGoodOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(11)
 		hub := w.host("203.0.113.10")
-		a, b, at, bt := twoNodes(t, w.host("198.51.100.2"), hub, nil)
+		var log lockedText
+		a, b, at, bt := twoNodes(t, w.host("198.51.100.2"), hub, nil, func(c *Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
 		waitFor(t, "both up", 10*time.Second, func() bool { return up(at)() && up(bt)() })
-		b.add(PeerConfig{Name: "third", PeerID: id("keyid:branch3")})
-		for i, bad := range []func(*PeerConfig){
-			func(p *PeerConfig) { p.Key = []byte("another key") },
-			func(p *PeerConfig) { p.LocalID = id("keyid:nobody") },
-			func(p *PeerConfig) {
+		b.add(PeerConfig{Name: "hub/third", PeerID: id("keyid:branch3")})
+		for i, c := range []struct {
+			bad  func(*PeerConfig)
+			says []string // each line that the hub logs of it
+		}{
+			{func(p *PeerConfig) { p.Key = []byte("another key") }, []string{"does not decrypt", "the pre-shared key on the peer differs from the one here"}},
+			{func(p *PeerConfig) { p.LocalID = id("keyid:nobody") }, []string{"claims to be keyid:nobody", "set peer_id = "}},
+			{func(p *PeerConfig) {
 				p.LocalID, p.Legacy = id("keyid:branch3"), true
 				p.ESP = []esp.Suite{{Cipher: esp.TripleDES, Auth: esp.HMACMD5}}
-			},
-			func(p *PeerConfig) {
+			}, []string{"the peer offered 3des-md5 transport", "set the peer to one of aes128gcm16, ", `what_to_type_there="vhub port config third --for ROUTER"`}},
+			{func(p *PeerConfig) {
 				p.Suites = []ike.Suite{ike.DefaultSuites(true)[len(ike.DefaultSuites(true))-1]}
 				p.Legacy = true
-			},
+			}, []string{"the peer offered 3des-md5-modp1024", "set the peer to aes", "or permit 3des-md5-modp1024 with legacy = true", `what_to_type_there="vhub port config NAME --for ROUTER"`}},
 		} {
+			bad := c.bad
+			log.take()
 			n := startNode(t, fmt.Sprintf("bad%d", i), w.host(fmt.Sprintf("198.18.0.%d", i+1)))
 			cfg := PeerConfig{Name: "hub", Role: Initiator, Addresses: []string{"203.0.113.10"}, LocalID: id("keyid:branch2")}
 			bad(&cfg)
@@ -399,6 +429,17 @@ func TestBadPeersBesideAGoodOne(t *testing.T) {
 				t.Errorf("bad peer %d does not know why it is down", i)
 			} else {
 				t.Logf("bad peer %d: %s", i, st.Problem)
+			}
+			lines := slices.DeleteFunc(strings.Split(log.take(), "\n"), func(l string) bool { return !strings.Contains(l, "negotiation failed") })
+			if len(lines) == 0 || len(lines) > 4 {
+				t.Errorf("bad peer %d: %d lines in 40 s: %q", i, len(lines), lines)
+			}
+			for _, l := range lines {
+				for _, s := range c.says {
+					if !strings.Contains(l, s) {
+						t.Errorf("bad peer %d: no %q in %s", i, s, l)
+					}
+				}
 			}
 			n.halt()
 			pass(t, a, b, at, bt, 3)

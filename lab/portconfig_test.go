@@ -71,6 +71,7 @@ func (g guided) agrees(t *testing.T, d device) {
 // it, with nothing changed but the key, and has traffic cross by it.
 func TestPortConfigIsTakenByStrongSwan(t *testing.T) {
 	h := newHomeRouter(t)
+	h.hub.Must("config", "set", "ipsec", "--listen", sites.CloudWAN)
 	for _, c := range []struct {
 		name string
 		port []string
@@ -105,6 +106,7 @@ func TestPortConfigIsTakenByStrongSwan(t *testing.T) {
 func TestPortConfigIsTakenByVHub(t *testing.T) {
 	need(t)
 	p := newTwoVHubs(t)
+	p.hub.Must("config", "set", "ipsec", "--listen", sites.CloudWAN) // without a default route it is not known else
 	for _, c := range []struct {
 		name string
 		port []string
@@ -160,7 +162,6 @@ func TestPortConfigIsTakenByVHub(t *testing.T) {
 	t.Run("values of the other kinds", func(t *testing.T) {
 		p.hub.Must("port", "add", "etherip", "branch", "--peer-id", "keyid:osaka-7", "--key-file", "lab.psk", "--ike-lifetime", "3h", "--esp-lifetime", "17m")
 		defer p.hub.Must("port", "remove", "branch")
-		p.hub.Must("config", "set", "ipsec", "--listen", sites.CloudWAN)
 		for kind, want := range map[string][]string{
 			"nec-ix": {"peer " + sites.CloudWAN + " key KEY", "keyid osaka-7", "lifetime 10800", "lifetime time 1020", "adjust-mss %mss"},
 			"cisco":  {"pre-shared-key address " + sites.CloudWAN, "self-identity keyid osaka-7", "lifetime 10800", "lifetime seconds 1020", "inner MTU %mtu, or TCP MSS %mss"},

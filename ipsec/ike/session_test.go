@@ -383,6 +383,26 @@ func TestSetPeersAndClose(t *testing.T) {
 
 // The commit bit, set by either side (NEC IX: "ipsec commit-bit"): who sets it says CONNECTED, who
 // sees it waits for that, or for a packet on the new SA, or for a second.
+// Extended sequence numbers are used where both sides have them, and only there; a
+// side without them is no obstacle.
+func TestESN(t *testing.T) {
+	for _, c := range []struct{ initiator, responder bool }{{true, true}, {true, false}, {false, true}, {false, false}} {
+		for name, mod := range map[string]func(*Peer){"GCM": nil, "CBC": func(p *Peer) {
+			p.ESP = []esp.Suite{{Cipher: esp.AESCBC, KeyBits: 256, Auth: esp.HMACSHA256}}
+		}} {
+			d, a := dialler(cheap(mod)), answerer(cheap(mod))
+			d.ESN, a.ESN = c.initiator, c.responder
+			w, x, y := pair(t, 1, d, a)
+			w.up(x, y, d)
+			for _, s := range []*side{x, y} {
+				if got := eventsOf[ChildUsable](s)[0].Child.ESN; got != (c.initiator && c.responder) {
+					t.Errorf("%s: initiator %v, responder %v: %s has ESN %v", name, c.initiator, c.responder, s.name, got)
+				}
+			}
+		}
+	}
+}
+
 func TestCommitBit(t *testing.T) {
 	t.Run("set by the responder", func(t *testing.T) {
 		d, a := dialler(cheap()), answerer(cheap(func(p *Peer) { p.CommitBit = true }))

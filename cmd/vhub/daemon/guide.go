@@ -38,6 +38,9 @@ func (d *Daemon) peerGuide(_ context.Context, r api.GuideRequest) (api.Guide, er
 			out.Notes = append(out.Notes, "the address "+values.Server+" is private: if the peer is elsewhere, say with --address by which one it reaches this host")
 		}
 	}
+	if a, err := netip.ParseAddr(r.Address); !known && err == nil {
+		local, known = a, true // what we will say we are, unless an address translator is in the way
+	}
 	if known && values.ServerID.Type == "" {
 		values.ServerID = guide.Identity{Type: config.IDAddress, Value: local.String()}
 	}
