@@ -322,7 +322,7 @@ func TestServeEndsWithAStreamOpen(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(20 * time.Second):
 		t.Fatal("the server does not end")
 	}
 	<-followed

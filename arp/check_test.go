@@ -154,7 +154,7 @@ func TestProperties(t *testing.T) {
 			},
 			"down": func(t *rapid.T) { s.LinkDown(now, link()) },
 			"back": func(t *rapid.T) { s.Announce(now, link(), &out) },
-			"mode": func(t *rapid.T) { s.SetMode(Mode(rapid.IntRange(0, 2).Draw(t, "mode"))); out.Reset() },
+			"mode": func(t *rapid.T) { s.setMode(Mode(rapid.IntRange(0, 2).Draw(t, "mode"))); out.Reset() },
 			"list": func(t *rapid.T) { s.List(now) },
 			"static": func(t *rapid.T) {
 				if n := rapid.ByteRange(1, 6).Draw(t, "ip"); n == 1 {

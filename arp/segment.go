@@ -88,11 +88,14 @@ func linkLocal(mac eth.Addr) netip.Addr {
 	return netip.AddrFrom16([16]byte{0xfe, 0x80, 8: mac[0] ^ 2, mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5]})
 }
 
-// SetMode changes the mode; the table stays.
-func (s *Segment) SetMode(m Mode) {
+// Configure changes Mode, MaxNeighbours, Age, Keep and Idle; the rest of c is not
+// looked at. The table stays: its entries take the new times when they are next heard
+// or looked after, and those over a lower limit stay until they are silent.
+func (s *Segment) Configure(c Config) {
+	c = c.withDefaults()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.cfg.Mode = m
+	s.cfg.Mode, s.cfg.MaxNeighbours, s.cfg.Age, s.cfg.Keep, s.cfg.Idle = c.Mode, c.MaxNeighbours, c.Age, c.Keep, c.Idle
 }
 
 // Mode returns the mode.

@@ -260,7 +260,7 @@ func TestNeighbourDiscovery(t *testing.T) {
 	s.gets("it answers", 2, eth.AppendNA(nil, 0, m(1), m(2), ip6(1), ip6(2), eth.NAFlagSolicited|eth.NAFlagOverride|eth.NAFlagRouter), Forward)
 	s.waits("the asker is refreshed in the router", 300*time.Millisecond,
 		"to 2: m1>m2 fd00::1>fd00::2 na fd00::1 is-at m1 flags 60")
-	s.seg.SetMode(Proxy)
+	s.seg.setMode(Proxy)
 	s.gets("proxy: the answer says that it is a router, or the asker would lose its default route", 1, ns, Handled,
 		"to 1: m2>m1 fd00::2>fd00::1 na fd00::2 is-at m2 flags e0")
 	s.gets("an advertisement without override does not take the address over", 3,
@@ -633,4 +633,13 @@ func TestNames(t *testing.T) {
 	if got != "arp nd dhcp static conflict replaced moved silent full mode(9) event(9)" {
 		t.Error(got)
 	}
+}
+
+// setMode is Configure of the mode alone.
+func (s *Segment) setMode(m Mode) {
+	s.mu.Lock()
+	c := s.cfg
+	s.mu.Unlock()
+	c.Mode = m
+	s.Configure(c)
 }

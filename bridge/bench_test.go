@@ -24,7 +24,7 @@ func BenchmarkTCP(b *testing.B) {
 			p := openTAP(b, TAPConfig{Name: "a", Netns: na.Path(), Queues: 1, Offload: c.offload, Addresses: prefixes("10.80.0.1/24")})
 			q := openTAP(b, TAPConfig{Name: "b", Netns: nb.Path(), Queues: 1, Offload: c.offload, Addresses: prefixes("10.80.0.2/24")})
 			join(b, p, q)
-			na.Reaches("10.80.0.2", 5*time.Second)
+			na.Reaches("10.80.0.2", 20*time.Second)
 			stream(b, na, nb, "10.80.0.2")
 			b.ReportMetric(float64(txDropped(b, na, "vh-a")+txDropped(b, nb, "vh-b")), "queue-drops")
 		})
@@ -37,7 +37,7 @@ func BenchmarkTCP(b *testing.B) {
 		sw.Bridge("br0", "s0", "s1")
 		na.Addr("w0", "10.80.0.1/24")
 		nb.Addr("w0", "10.80.0.2/24")
-		na.Reaches("10.80.0.2", 5*time.Second)
+		na.Reaches("10.80.0.2", 20*time.Second)
 		stream(b, na, nb, "10.80.0.2")
 	})
 }

@@ -95,7 +95,7 @@ func TestReflectingWireWithTheHub(t *testing.T) {
 // reflectedTraffic wants no loss and no duplicates between two hosts.
 func reflectedTraffic(t *testing.T, client, host *netlab.NS) {
 	t.Helper()
-	client.Reaches("10.79.0.2", 5*time.Second)
+	client.Reaches("10.79.0.2", 20*time.Second)
 	wantPing(t, client, "-c", "50", "10.79.0.2")
 	wantPing(t, host, "-c", "50", "10.79.0.1")
 	client.Must("ip", "neigh", "flush", "all")
@@ -123,8 +123,8 @@ func TestAStationReallyMoves(t *testing.T) {
 	attach(t, h, "lan", bridged, true, bridged.Segment())
 	wire.Reflect("sw")
 	lan.Addr("lan0", "10.79.0.2/24")
-	client.Reaches("10.79.0.2", 5*time.Second)
-	client.Reaches("10.79.0.3", 5*time.Second)
+	client.Reaches("10.79.0.2", 20*time.Second)
+	client.Reaches("10.79.0.3", 20*time.Second)
 	moving := macIn(t, client, "vh-pc")
 	if !slices.Contains(pinsOf(gw, "vh-lan"), moving.String()) {
 		t.Fatalf("%s is not pinned: %v", moving, pinsOf(gw, "vh-lan"))

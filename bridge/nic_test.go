@@ -41,8 +41,8 @@ func TestNICAndTAP(t *testing.T) {
 			_, far, hub, near, nic, tap := nicLab(t, c.nic, c.tap, c.mtu)
 			flags := hub.Must("cat", "/sys/class/net/w0/flags")
 			join(t, nic, tap)
-			near.Reaches("10.80.0.1", 5*time.Second)
-			near.Reaches("fd80::1", 5*time.Second)
+			near.Reaches("10.80.0.1", 20*time.Second)
+			near.Reaches("fd80::1", 20*time.Second)
 			wantPing(t, near, "-c", "10", "10.80.0.1")
 			wantPing(t, far, "-c", "10", "fd80::2")
 			wantPing(t, far, "-c", "3", "-M", "do", "-s", fmt.Sprint(c.mtu-28), "10.80.0.2")
@@ -169,7 +169,7 @@ func TestTagsThroughNIC(t *testing.T) {
 	}
 	rawSend(t, far, "far0", frames...)
 	for _, f := range frames {
-		lab.WaitFor(fmt.Sprintf("the frame % x...", f[:min(len(f), 24)]), 5*time.Second, func() (bool, string) { return in.has(f), in.String() })
+		lab.WaitFor(fmt.Sprintf("the frame % x...", f[:min(len(f), 24)]), 20*time.Second, func() (bool, string) { return in.has(f), in.String() })
 	}
 
 	t.Log("and out again, byte by byte")
@@ -185,14 +185,14 @@ func TestTagsThroughNIC(t *testing.T) {
 		t.Fatalf("took %d of %d", n, len(out))
 	}
 	for _, f := range frames {
-		lab.WaitFor(fmt.Sprintf("the frame % x...", f[:min(len(f), 24)]), 5*time.Second, func() (bool, string) { return back.has(f), back.String() })
+		lab.WaitFor(fmt.Sprintf("the frame % x...", f[:min(len(f), 24)]), 20*time.Second, func() (bool, string) { return back.has(f), back.String() })
 	}
 }
 
 func TestNICDoesNotHearTheHostItself(t *testing.T) {
 	lab, far, hub, near, nic, tap := nicLab(t, true, true, 1500)
 	hub.Addr("w0", "10.80.0.9/24")
-	lab.WaitFor("the warning about the address", 5*time.Second, func() (bool, string) {
+	lab.WaitFor("the warning about the address", 20*time.Second, func() (bool, string) {
 		w := strings.Join(nic.Warnings(), "\n")
 		return strings.Contains(w, "10.80.0.9/24 will not answer"), w
 	})
@@ -200,7 +200,7 @@ func TestNICDoesNotHearTheHostItself(t *testing.T) {
 		t.Errorf("warnings %q", w)
 	}
 	join(t, nic, tap)
-	near.Reaches("10.80.0.1", 5*time.Second)
+	near.Reaches("10.80.0.1", 20*time.Second)
 
 	t.Log("the host talks with the far side: nothing of it comes in by the port")
 	wantPing(t, hub, "-c", "5", "10.80.0.1")
@@ -236,10 +236,10 @@ func TestNICComesBack(t *testing.T) {
 		})
 	}()
 	runPort(t, tap, cable{to: nic})
-	near.Reaches("10.80.0.1", 5*time.Second)
+	near.Reaches("10.80.0.1", 20*time.Second)
 	is := func(want ...bool) {
 		t.Helper()
-		lab.WaitFor(fmt.Sprint("link states ", want), 5*time.Second, func() (bool, string) {
+		lab.WaitFor(fmt.Sprint("link states ", want), 20*time.Second, func() (bool, string) {
 			mu.Lock()
 			defer mu.Unlock()
 			return fmt.Sprint(ups) == fmt.Sprint(want), fmt.Sprint(ups)
@@ -256,7 +256,7 @@ func TestNICComesBack(t *testing.T) {
 	}
 	hub.Must("ip", "link", "set", "w0", "up")
 	is(true, false, true)
-	near.Reaches("10.80.0.1", 5*time.Second)
+	near.Reaches("10.80.0.1", 20*time.Second)
 
 	t.Log("gone and back")
 	hub.Must("ip", "link", "del", "w0")
@@ -269,7 +269,7 @@ func TestNICComesBack(t *testing.T) {
 	far.Addr("far0", "10.80.0.1/24")
 	is(true, false, true, false, true)
 	near.Must("ip", "neigh", "flush", "all") // far0 has another address now
-	near.Reaches("10.80.0.1", 5*time.Second)
+	near.Reaches("10.80.0.1", 20*time.Second)
 	if s := nic.Status(); !s.Present || s.Reopens != 1 {
 		t.Errorf("status %+v", s)
 	}
@@ -293,7 +293,7 @@ func TestOpenNICErrorsAndSegments(t *testing.T) {
 	ns.Bridge("br7", "v0")
 	ns.Must("ip", "addr", "add", "192.0.2.1/24", "dev", "br7")
 	ns.Must("ip", "link", "set", "v0", "mtu", "1499") // an event after the address
-	lab.WaitFor("the bridge in the warnings", 5*time.Second, func() (bool, string) {
+	lab.WaitFor("the bridge in the warnings", 20*time.Second, func() (bool, string) {
 		w := strings.Join(n.Warnings(), "\n")
 		return strings.Contains(w, "v0 is in bridge br7") && strings.Contains(w, "192.0.2.1/24"), w
 	})

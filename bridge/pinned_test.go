@@ -32,7 +32,7 @@ func pinsOf(ns *netlab.NS, dev string) (out []string) {
 
 func wantPins(t *testing.T, lab *netlab.Lab, ns *netlab.NS, dev string, want ...string) {
 	t.Helper()
-	lab.WaitFor(fmt.Sprintf("pins %v", want), 5*time.Second, func() (bool, string) {
+	lab.WaitFor(fmt.Sprintf("pins %v", want), 20*time.Second, func() (bool, string) {
 		got := pinsOf(ns, dev)
 		return slices.Equal(got, want), fmt.Sprint(got)
 	})
@@ -120,7 +120,7 @@ func TestStationsThatTheHubDoesNotTellOf(t *testing.T) {
 	wantPins(t, lab, ns, "vh-a", "02:00:00:00:00:01", "02:00:00:00:00:02")
 	wrote := func(n uint64) {
 		t.Helper()
-		lab.WaitFor("the held frames to go", 5*time.Second, func() (bool, string) {
+		lab.WaitFor("the held frames to go", 20*time.Second, func() (bool, string) {
 			c := a.Status().Counters
 			return c.TxFrames == n && len(c.Drops) == 0, fmt.Sprint(c)
 		})
@@ -134,7 +134,7 @@ func TestStationsThatTheHubDoesNotTellOf(t *testing.T) {
 	wantPins(t, lab, ns, "vh-a", "02:00:00:00:00:01", "02:00:00:00:00:02")
 	wrote(3)
 	t.Log("so the bridge itself has learned neither")
-	lab.WaitFor("news of three pins", 5*time.Second, func() (bool, string) {
+	lab.WaitFor("news of three pins", 20*time.Second, func() (bool, string) {
 		out := told.Output()
 		return strings.Count(out, "00:00:01 dev vh-a") >= 1 && strings.Count(out, "00:00:02 dev vh-a") >= 3, out
 	})

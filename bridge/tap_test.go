@@ -44,8 +44,8 @@ func TestTwoTAPs(t *testing.T) {
 			a := openTAP(t, TAPConfig{Name: "a", Netns: na.Path(), MTU: c.mtu, Queues: c.queues, Offload: c.a, Addresses: prefixes("10.80.0.1/24", "fd80::1/64")})
 			b := openTAP(t, TAPConfig{Name: "b", Netns: nb.Path(), MTU: c.mtu, Queues: c.queues, Offload: c.b, Addresses: prefixes("10.80.0.2/24", "fd80::2/64")})
 			join(t, a, b)
-			na.Reaches("10.80.0.2", 5*time.Second)
-			na.Reaches("fd80::2", 5*time.Second)
+			na.Reaches("10.80.0.2", 20*time.Second)
+			na.Reaches("fd80::2", 20*time.Second)
 			wantPing(t, na, "-c", "10", "10.80.0.2")
 			wantPing(t, nb, "-c", "10", "fd80::1")
 			wantPing(t, na, "-c", "3", "-M", "do", "-s", fmt.Sprint(c.mtu-28), "10.80.0.2")
@@ -87,7 +87,7 @@ func TestLargeFramesStayWhole(t *testing.T) {
 		}
 	}})
 	runPort(t, b, cable{to: a})
-	na.Reaches("10.80.0.2", 5*time.Second)
+	na.Reaches("10.80.0.2", 20*time.Second)
 	transfer(t, na, nb, "10.80.0.2", 16<<20)
 	if largest.Load() < 32<<10 {
 		t.Errorf("the largest frame had %d bytes", largest.Load())
@@ -168,7 +168,7 @@ func TestBridgeOfOthersIsLeft(t *testing.T) {
 // inBridge waits until the TAP is in the bridge.
 func inBridge(t *testing.T, lab *netlab.Lab, ns *netlab.NS, dev, br string) time.Duration {
 	t.Helper()
-	return lab.WaitFor(dev+" in "+br, 5*time.Second, func() (bool, string) {
+	return lab.WaitFor(dev+" in "+br, 20*time.Second, func() (bool, string) {
 		out, _ := ns.Run("ip", "link", "show", dev)
 		return strings.Contains(out, "master "+br+" "), out
 	})
@@ -188,24 +188,24 @@ func TestTAPGoesBackIntoItsBridge(t *testing.T) {
 	wantPins(t, lab, ns, "vh-a", "02:00:00:00:00:01")
 
 	ns.Must("ip", "link", "del", "br0")
-	lab.WaitFor("the port to notice", 5*time.Second, func() (bool, string) { s := a.Status(); return !s.InBridge && s.Pins == 0, fmt.Sprint(s) })
-	lab.WaitFor("the warning", 5*time.Second, func() (bool, string) {
+	lab.WaitFor("the port to notice", 20*time.Second, func() (bool, string) { s := a.Status(); return !s.InBridge && s.Pins == 0, fmt.Sprint(s) })
+	lab.WaitFor("the warning", 20*time.Second, func() (bool, string) {
 		w := strings.Join(a.Warnings(), "\n")
 		return strings.Contains(w, "no bridge br0"), w
 	})
 	ns.Must("ip", "link", "add", "br0", "type", "bridge")
 	t.Log("bridge made anew: back after", inBridge(t, lab, ns, "vh-a", "br0"))
 	wantPins(t, lab, ns, "vh-a", "02:00:00:00:00:01")
-	lab.WaitFor("the address on the new bridge", 5*time.Second, func() (bool, string) {
+	lab.WaitFor("the address on the new bridge", 20*time.Second, func() (bool, string) {
 		out := ns.Must("ip", "addr", "show", "br0")
 		return strings.Contains(out, "10.80.0.1/24"), out
 	})
-	lab.WaitFor("two rejoins and no warning", 5*time.Second, func() (bool, string) {
+	lab.WaitFor("two rejoins and no warning", 20*time.Second, func() (bool, string) {
 		s := a.Status()
 		return s.Rejoins == 2 && s.InBridge && len(s.Warnings) == 0, fmt.Sprintf("%+v", s)
 	})
 	ns.Must("ip", "link", "set", "vh-a", "down")
-	lab.WaitFor("a warning that it is down", 5*time.Second, func() (bool, string) {
+	lab.WaitFor("a warning that it is down", 20*time.Second, func() (bool, string) {
 		w := strings.Join(a.Warnings(), "\n")
 		return strings.Contains(w, "vh-a is down"), w
 	})
@@ -354,7 +354,7 @@ func TestRunEndsWhenTheDeviceIsRemoved(t *testing.T) {
 		if !errors.Is(err, ErrDeviceGone) {
 			t.Errorf("err %v", err)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(20 * time.Second):
 		t.Error("Run did not end")
 	}
 	f := frameFrom(mac(1), 'x')
@@ -372,7 +372,7 @@ func TestTAPMovesToAnotherNamespace(t *testing.T) {
 	na.Must("ip", "link", "set", "vh-b", "netns", nb.Real())
 	nb.Addr("vh-b", "10.80.0.2/24")
 	join(t, a, b)
-	na.Reaches("10.80.0.2", 5*time.Second)
+	na.Reaches("10.80.0.2", 20*time.Second)
 }
 
 func TestOverMTU(t *testing.T) {

@@ -127,7 +127,7 @@ func TestTheKernelKeepsAFlowOnOneQueue(t *testing.T) {
 			}
 		})
 	}
-	na.Reaches("10.80.0.2", 5*time.Second)
+	na.Reaches("10.80.0.2", 20*time.Second)
 	for range 4 {
 		transfer(t, na, nb, "10.80.0.2", 8<<20)
 	}

@@ -36,7 +36,7 @@ func newSegment(t *testing.T) *segment {
 		"--interface=cf0", "--bind-interfaces", "--dhcp-authoritative", "--no-ping", "--dhcp-range=192.168.1.100,192.168.1.110,10m",
 		"--dhcp-leasefile="+filepath.Join(lab.Dir(), "leases"), "--pid-file="+filepath.Join(lab.Dir(), "pid"), "--user=root",
 		"--dhcp-option=option:classless-static-route,10.0.0.0/8,192.168.1.2", "--dhcp-option=option:dns-server,192.168.1.53", "--dhcp-option=option:domain-name,home.example")
-	lab.WaitFor("DHCP server", 5*time.Second, func() (bool, string) {
+	lab.WaitFor("DHCP server", 20*time.Second, func() (bool, string) {
 		out := s.srv.Output()
 		return strings.Contains(out, "DHCP, sockets bound"), out
 	})

@@ -240,3 +240,18 @@ func FuzzParse(f *testing.F) {
 		ClampMSS(&c, int(seg), int(start))
 	})
 }
+
+func FuzzParseAddr(f *testing.F) {
+	for _, s := range []string{"02:00:5e:10:00:01", "02-00-5e-10-00-01", "0200.5e10.0001", "2:0:0:0:0:1", "02:00:5e:10:00:01:02:03", ""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		a, err := ParseAddr(s)
+		if err != nil {
+			return
+		}
+		if again, err := ParseAddr(a.String()); err != nil || again != a {
+			t.Fatalf("%q is %v, which is %v, %v", s, a, again, err)
+		}
+	})
+}

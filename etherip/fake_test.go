@@ -89,7 +89,7 @@ func (in *fakeInput) Input(_ time.Time, frames []eth.Frame) {
 
 // wait returns the frames once there are n, or what there is at the deadline.
 func (in *fakeInput) wait(n int) [][]byte {
-	deadline := time.After(5 * time.Second)
+	deadline := time.After(20 * time.Second)
 	for {
 		in.mu.Lock()
 		got := in.got

@@ -11,7 +11,7 @@ import (
 // latest; calling it earlier does no harm.
 func (h *Hub) Advance(now time.Time) time.Time {
 	const every = time.Second
-	age := max(h.cfg.Age/16, 250*time.Millisecond)
+	age := max(h.settings.Load().Age/16, 250*time.Millisecond)
 	h.mu.Lock()
 	h.start(now)
 	sweep, aged := !now.Before(h.sweepAt), !now.Before(h.agedAt)

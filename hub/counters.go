@@ -52,7 +52,7 @@ func (h *Hub) Status() Status {
 	in.addAll(&h.past)
 	out.addAll(&h.pastOut)
 	all, _ := h.stations.counts(0)
-	s := Status{Name: h.cfg.Name, MAC: h.cfg.MAC, Stations: all, MaxStations: h.cfg.MaxStations, Links: []LinkStatus{}}
+	s := Status{Name: h.cfg.Name, MAC: h.cfg.MAC, Stations: all, MaxStations: h.settings.Load().MaxStations, Links: []LinkStatus{}}
 	for _, l := range h.attached() {
 		i, o := l.sum()
 		_, of := h.stations.counts(l.id)

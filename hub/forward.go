@@ -56,7 +56,7 @@ func (h *Hub) forward(now time.Time, v *view, in *member, frames []eth.Frame, s 
 		// 2 new?
 		var found finding
 		if v.suppress {
-			found = h.dup.look(f, g, in.id, at, in.window(h.dup.echo))
+			found = h.dup.look(f, g, in.id, at, in.window(h.dup.echo.Load()))
 			if found.other && found.age >= units(firstWindow) {
 				in.link.back.note(at, found.age, found.doubt == isNew)
 			}
@@ -114,7 +114,7 @@ func (h *Hub) forward(now time.Time, v *view, in *member, frames []eth.Frame, s 
 
 		// 6 look up
 		if !g.group() {
-			if p := h.stations.cur.Load().get(g.to()); p.live(sec, h.stations.age) {
+			if p := h.stations.cur.Load().get(g.to()); p.live(sec, h.stations.age.Load()) {
 				if out := v.member(p.link()); out != nil {
 					reason, barred := in.barred(out)
 					if !barred && !out.up {
@@ -168,7 +168,7 @@ func (h *Hub) misfit(in *member, f *eth.Frame, g *glance) (Reason, bool) {
 		return Oversize, true
 	case g.src>>40&1 != 0 || g.src == 0:
 		return BadSource, true
-	case g.dst>>4 == 0x0180c200000 && (!h.cfg.ForwardReserved || g.dst&15 == 1):
+	case g.dst>>4 == 0x0180c200000 && (!h.settings.Load().ForwardReserved || g.dst&15 == 1):
 		return Reserved, true // 802.1Q section 8.6.3; 802.3 annex 31B for pause
 	}
 	return 0, false
@@ -186,7 +186,7 @@ func (h *Hub) learn(now time.Time, micros int64, v *view, in *member, key statio
 			return StaticMove, true
 		case p.static(), same && p.silent(sec) < 2:
 			return 0, false // where it is will do
-		case p.held(sec) && p.live(sec, h.stations.age):
+		case p.held(sec) && p.live(sec, h.stations.age.Load()):
 			s.held++
 			return 0, false
 		}

@@ -58,7 +58,7 @@ func (h *Hub) sendOwn(now time.Time, v *view, s *scratch) {
 		}
 		if v.suppress {
 			var from uint16 // in whose name: the link of the station that seems to send it
-			if p := h.stations.cur.Load().get(g.from()); p.live(sec, h.stations.age) {
+			if p := h.stations.cur.Load().get(g.from()); p.live(sec, h.stations.age.Load()) {
 				from = p.link()
 			}
 			h.dup.remember(&g.id, from, uint32(micros>>usPerUnit), send.Flood || g.group())
@@ -74,7 +74,7 @@ func (h *Hub) route(now time.Time, v *view, send *arp.Send, f *eth.Frame, to sta
 	if !send.Flood {
 		id := uint16(send.To)
 		if id == 0 {
-			if p := h.stations.cur.Load().get(to); p.live(sec, h.stations.age) {
+			if p := h.stations.cur.Load().get(to); p.live(sec, h.stations.age.Load()) {
 				id = p.link()
 			}
 		}

@@ -15,7 +15,8 @@ import (
 // Hub is one virtual switch. Its methods may be called by many goroutines at
 // once. It starts none of its own: whoever owns it calls Advance.
 type Hub struct {
-	cfg      Config
+	cfg      Config                 // what New was given
+	settings atomic.Pointer[Config] // what Configure may change of it, as it is now
 	mac      uint64
 	stations *stations
 	dup      *suppressor
@@ -66,6 +67,7 @@ func New(cfg Config) *Hub {
 		doubts: make(map[wirePair]*wireProof),
 	}
 	h.stations = newStations(cfg.MaxStations, uint32(cfg.Age/time.Second), maphash.Bytes(seed, []byte("table")), h.changed)
+	h.settings.Store(&cfg)
 	h.view.Store(&view{byID: make([]atomic.Pointer[member], 1)})
 	h.scratch.New = func() any { return new(scratch) }
 	if cfg.Neighbours != nil {
@@ -74,6 +76,23 @@ func New(cfg Config) *Hub {
 		h.segment = arp.New(c)
 	}
 	return h
+}
+
+// Configure changes a hub at work: MaxStations, Age, EchoWindow, CopyWindow,
+// ForwardReserved, and of Neighbours what Segment.Configure takes. What else is in
+// cfg stays as New was told. Tables, links and frames under way are not touched.
+func (h *Hub) Configure(cfg Config) {
+	cfg = cfg.withDefaults()
+	h.settings.Store(&cfg)
+	h.stations.configure(cfg.MaxStations, uint32(cfg.Age/time.Second))
+	h.dup.configure(cfg)
+	if h.segment != nil && cfg.Neighbours != nil {
+		h.segment.Configure(*cfg.Neighbours)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.agedAt = time.Time{} // the next Advance takes the new age
+	h.fullUntil.Store(0)
 }
 
 // MAC is the hub's own address.

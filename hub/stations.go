@@ -19,7 +19,7 @@ const (
 // mu, and is checked again there.
 type stations struct {
 	cur atomic.Pointer[slots]
-	age uint32 // seconds; a station silent for longer is not used
+	age atomic.Uint32 // seconds; a station silent for longer is not used
 
 	rebuilding atomic.Bool // nobody should wait for mu just now
 	mu         sync.Mutex
@@ -60,7 +60,8 @@ type change struct {
 }
 
 func newStations(max int, age uint32, seed uint64, changed func(change)) *stations {
-	t := &stations{age: age, max: max, flaps: make(map[stationKey]*flapCount), changed: changed}
+	t := &stations{max: max, flaps: make(map[stationKey]*flapCount), changed: changed}
+	t.age.Store(age)
 	t.adopt(newSlots(1<<10, seed))
 	return t
 }
@@ -78,6 +79,15 @@ func (t *stations) linkOf(id uint16) *linkStations {
 		t.links = append(t.links, linkStations{head: -1})
 	}
 	return &t.links[id]
+}
+
+// configure sets the table's limit and age. Stations over a lower limit stay until
+// they are too old.
+func (t *stations) configure(max int, age uint32) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.max = max
+	t.age.Store(age)
 }
 
 // setLink sets a link's limit of stations; 0 for none.
@@ -136,14 +146,14 @@ func (t *stations) learn(now time.Time, k stationKey, to place, oneWire func(a, 
 		return learnedOK, false
 	case p.static():
 		return learnedStatic, false
-	case p.held(sec) && p.live(sec, t.age):
+	case p.held(sec) && p.live(sec, t.age.Load()):
 		return learnedHeld, false
 	}
 	quiet := oneWire(p.link(), link)
 	if !t.linkOf(link).hasRoom() && !t.purge(link, sec) {
 		return learnedFull, false
 	}
-	if !quiet && p.live(sec, t.age) {
+	if !quiet && p.live(sec, t.age.Load()) {
 		t.linkOf(link).moves++
 		if flapped = t.flap(k, sec); flapped {
 			to = to.holdUntil(sec + holdSeconds)
@@ -203,7 +213,7 @@ func (t *stations) purge(link uint16, sec uint32) bool {
 	s := t.cur.Load()
 	for at := l.head; at >= 0; {
 		next := t.next[at]
-		if p := place(s.array[at].place.Load()); !p.live(sec, t.age) {
+		if p := place(s.array[at].place.Load()); !p.live(sec, t.age.Load()) {
 			t.drop(int(at))
 		}
 		at = next

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"sync/atomic"
 	"time"
 
 	"vhub/eth"
@@ -28,20 +29,25 @@ type suppressor struct {
 	keys  keyer
 	seen  *seen
 	flows *flows
-	echo  uint32 // windows, in units of seen
-	copy  uint32
+	echo  atomic.Uint32 // windows, in units of seen
+	copy  atomic.Uint32
 	quiet uint32 // after so long a repeating sender is forgotten
 }
 
 func newSuppressor(cfg Config) *suppressor {
-	return &suppressor{
+	s := &suppressor{
 		keys:  newKeyer(),
 		seen:  newSeen(cfg.SeenFrames),
 		flows: newFlows(cfg.SeenFrames),
-		echo:  units(cfg.EchoWindow),
-		copy:  units(cfg.CopyWindow),
 		quiet: units(time.Second),
 	}
+	s.configure(cfg)
+	return s
+}
+
+func (s *suppressor) configure(cfg Config) {
+	s.echo.Store(units(cfg.EchoWindow))
+	s.copy.Store(units(cfg.CopyWindow))
 }
 
 // units turns a duration into the unit of seen and flows.
@@ -126,11 +132,11 @@ func (s *suppressor) lookKey(key uint64, id uint8, link uint16, at, window uint3
 			if found, done := s.lookAgain(r, w, fresh, age, window > 0); done {
 				return found
 			}
-		case window == 0 && age < s.echo:
+		case window == 0 && age < s.echo.Load():
 			return finding{}
 		case age >= window:
 			if r.swap(w, fresh) {
-				return finding{rec: r, other: age < s.echo, age: age}
+				return finding{rec: r, other: age < s.echo.Load(), age: age}
 			}
 		default:
 			return finding{doubt: isEcho, first: w.link(), flooded: w&seenFlooded != 0, other: true, age: age}
@@ -146,15 +152,15 @@ func (s *suppressor) lookAgain(r *record, w, fresh seenWord, age uint32, check b
 	again := w.again()
 	switch {
 	case w&seenRepeats != 0 && age < s.quiet:
-		if age > s.copy/4 { // not for every frame of a flood
+		if age > s.copy.Load()/4 { // not for every frame of a flood
 			r.swap(w, w.at(uint32(fresh>>38)))
 		}
 		return found, true
-	case fresh.id() != w.id() || age >= 2*s.copy || !check:
+	case fresh.id() != w.id() || age >= 2*s.copy.Load() || !check:
 		return found, r.swap(w, fresh)
 	case again.count() >= 4:
 		return found, r.swap(w, again.at(uint32(fresh>>38))|seenRepeats)
-	case age >= s.copy:
+	case age >= s.copy.Load():
 		return found, r.swap(w, again.at(uint32(fresh>>38))&^seenFlooded)
 	}
 	return finding{doubt: isCopy, first: fresh.link()}, r.swap(w, again)
@@ -169,7 +175,7 @@ func (s *suppressor) lookUDPs(f *eth.Frame, l *eth.Layers, hdr uint64, link uint
 		key := s.keys.datagram(f.Data, l, hdr, from, min(from+size, l.End))
 		_, w, here := s.seen.find(key, at)
 		known = known && here && w.link() != link && w.age(at) < window
-		copies = copies && here && w.link() == link && w.age(at) < s.copy && w&seenRepeats == 0 && w.id() == idOf(f.Data, l)
+		copies = copies && here && w.link() == link && w.age(at) < s.copy.Load() && w&seenRepeats == 0 && w.id() == idOf(f.Data, l)
 		if here {
 			last = finding{doubt: isEcho, first: w.link(), flooded: w&seenFlooded != 0, other: w.link() != link, age: w.age(at)}
 		}
@@ -186,7 +192,7 @@ func (s *suppressor) lookUDPs(f *eth.Frame, l *eth.Layers, hdr uint64, link uint
 		switch r, w, here := s.seen.find(key, at); {
 		case !here:
 			r.take(w, key, fresh)
-		case w.link() == link || w.age(at) >= s.echo || window > 0:
+		case w.link() == link || w.age(at) >= s.echo.Load() || window > 0:
 			r.swap(w, fresh)
 		}
 	}
@@ -214,7 +220,7 @@ func (s *suppressor) lookTCP(id *identity, link uint16, at, window uint32) findi
 		return finding{flow: f}
 	}
 	age := w.age(at)
-	back := w.link() != link && age < s.echo && !id.seg.beyond(w, far)
+	back := w.link() != link && age < s.echo.Load() && !id.seg.beyond(w, far)
 	switch {
 	case back && window == 0:
 		return finding{}

@@ -70,7 +70,7 @@ func TestSuppressionAgainstModel(t *testing.T) {
 			g.read(&f, &s.keys)
 			window := uint32(0)
 			if check {
-				window = s.echo
+				window = s.echo.Load()
 			}
 			got := s.look(&f, &g, link, uint32(now.Microseconds()>>usPerUnit), window)
 			if want := m.judge(content, uint8(id), link, now, check); got.doubt != want {

@@ -24,7 +24,7 @@ func (t *stations) sweep(sec uint32) {
 func (t *stations) sweepSlots(from, to int, sec uint32) {
 	s := t.cur.Load()
 	for i := from; i < to; i++ {
-		if p := place(s.array[i].place.Load()); p != 0 && !p.live(sec, t.age) {
+		if p := place(s.array[i].place.Load()); p != 0 && !p.live(sec, t.age.Load()) {
 			t.drop(i)
 		}
 	}
@@ -108,7 +108,7 @@ func (t *stations) list(sec uint32) []entry {
 	var all []entry
 	s := t.cur.Load()
 	for i := range s.array {
-		if p := place(s.array[i].place.Load()); p.live(sec, t.age) {
+		if p := place(s.array[i].place.Load()); p.live(sec, t.age.Load()) {
 			all = append(all, entry{stationKey(s.array[i].key.Load()), p})
 		}
 	}

@@ -215,6 +215,35 @@ func TestSwitch(t *testing.T) {
 	}
 }
 
+// TestConfigure changes a hub under its stations: what they do next is by the new
+// settings, and they stay.
+func TestConfigure(t *testing.T) {
+	A, B, C := mac(1), mac(2), mac(3)
+	bpdu := eth.Addr{1, 0x80, 0xc2}
+	to := func(c Config) func(*lab) { return func(l *lab) { l.hub.Configure(c) } }
+	runSteps(t, newLab(t, Config{MaxStations: 2}, LinkConfig{Name: "a", Suppress: true}, LinkConfig{Name: "b", Suppress: true}), []step{
+		{what: "one", link: "a", frame: plain(eth.Broadcast, A, "1"), want: "b:1"},
+		{what: "two", link: "b", frame: plain(A, B, "2"), want: "a:1"},
+		{what: "three is not learned", link: "a", frame: plain(eth.Broadcast, C, "3"), want: "b:1"},
+		{what: "to three is flooded", link: "a", frame: plain(C, A, "4"), want: "b:1"},
+		{what: "three is learned", link: "a", frame: plain(eth.Broadcast, C, "5"), want: "b:1", do: to(Config{MaxStations: 100})},
+		{what: "and found", link: "a", frame: plain(C, A, "6"), want: "-", drop: "same-port"},
+		{what: "a lower limit takes nobody away", link: "a", frame: plain(C, A, "7"), want: "-", drop: "same-port", do: to(Config{MaxStations: 1})},
+		{what: "a BPDU stays here", link: "a", frame: plain(bpdu, A, "8"), want: "-", drop: "reserved"},
+		{what: "a BPDU passes", link: "a", frame: plain(bpdu, A, "9"), want: "b:1", do: to(Config{ForwardReserved: true})},
+		{what: "still known after 4 minutes", link: "b", frame: plain(A, B, "10"), want: "a:1", wait: 4 * time.Minute},
+		{what: "too old by the new age", link: "a", frame: plain(B, A, "11"), want: "b:1", wait: 20 * time.Second, do: to(Config{Age: 10 * time.Second})},
+		{what: "and forgotten", do: func(l *lab) {
+			if n := l.hub.Status().Stations; n > 1 {
+				l.t.Fatalf("%d stations are kept", n)
+			}
+		}},
+		{what: "an echo in the window", link: "b", frame: plain(B, A, "11"), want: "-", drop: "echo", wait: 100 * time.Millisecond},
+		{what: "a frame", link: "a", frame: plain(B, A, "12"), want: "b:1"},
+		{what: "its echo after a shorter window is no echo", link: "b", frame: plain(B, A, "12"), want: "a:1", wait: 100 * time.Millisecond, do: to(Config{EchoWindow: 50 * time.Millisecond})},
+	})
+}
+
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {

@@ -38,7 +38,7 @@ func (h *Hub) full(now time.Time, micros int64, in *member, res learned) {
 	const pause = 100_000 // microseconds
 	at, of, limit := &in.link.fullUntil, in.cfg.Name, in.cfg.MaxStations
 	if res == learnedFullHub {
-		at, of, limit = &h.fullUntil, "the hub", h.cfg.MaxStations
+		at, of, limit = &h.fullUntil, "the hub", h.settings.Load().MaxStations
 	}
 	at.Store(micros + pause)
 	if left, ok := h.allowEvent(now, StationLimit); ok {

@@ -77,7 +77,7 @@ func (h *Hub) sentTo(v *view, f *finding, g *glance, sec uint32) (*member, bool)
 		return nil, true
 	}
 	p := h.stations.cur.Load().get(g.to())
-	if !p.live(sec, h.stations.age) {
+	if !p.live(sec, h.stations.age.Load()) {
 		return nil, false
 	}
 	m := v.member(p.link())

@@ -164,7 +164,7 @@ func TestRealSockets(t *testing.T) {
 			if n := p.at.Send(batch); n != len(batch) {
 				t.Fatalf("%d of %d taken: %+v", n, len(batch), p.at.Status().Drops)
 			}
-			waitFor(t, "the batch", 5*time.Second, func() bool { return p.b.count("home") == have+len(want) })
+			waitFor(t, "the batch", 20*time.Second, func() bool { return p.b.count("home") == have+len(want) })
 			seen := map[string]bool{}
 			for _, got := range p.b.payloads("home")[have:] {
 				seen[got] = true
@@ -184,7 +184,7 @@ func TestRealSockets(t *testing.T) {
 			if n := p.at.Send(big); n != len(big) {
 				t.Fatalf("%d of %d large ones taken: %+v", n, len(big), p.at.Status().Drops)
 			}
-			waitFor(t, "the large ones", 5*time.Second, func() bool { return p.b.count("home") == have+len(big) })
+			waitFor(t, "the large ones", 20*time.Second, func() bool { return p.b.count("home") == have+len(big) })
 			if segment, _ := p.at.active.Load().out.Load().sock.Offload(); p.at.active.Load().out.Load().child.UDP && segment != c.offload {
 				t.Errorf("segmentation is %v after large packets, want %v", segment, c.offload)
 			}

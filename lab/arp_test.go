@@ -113,8 +113,8 @@ func lossyLeg(t *testing.T, mode, drop string) (a, b *netlab.NS, hub *netlab.VHu
 }
 `, mode))
 	b.Start("echo", sites.Tool(t), "session-server", "-listen", ":7777")
-	a.Reaches(bAddr, 5*time.Second)
-	b.Reaches(aAddr, 5*time.Second)
+	a.Reaches(bAddr, 20*time.Second)
+	b.Reaches(aAddr, 20*time.Second)
 	rule := "ether type arp ether daddr ff:ff:ff:ff:ff:ff counter drop"
 	if drop == "nine in ten" {
 		rule = "ether type arp ether daddr ff:ff:ff:ff:ff:ff numgen random mod 10 < 9 counter drop"

@@ -205,7 +205,7 @@ func (h *homeRouter) ciphers(t *testing.T) {
 			if sa := inUse(d); sa.Suite != c.esp || d.Device.Paths[0].IKESuite != c.ike {
 				t.Errorf("agreed on %s and %s", d.Device.Paths[0].IKESuite, sa.Suite)
 			}
-			h.vm.Reaches(sites.TV, 5*time.Second)
+			h.vm.Reaches(sites.TV, 20*time.Second)
 			passes(t, h.vm, sites.TV, "1472")
 			h.down(t)
 			h.record(t, "responder", "phase 1 "+c.ike+", phase 2 "+c.esp, "passed: pings of 1500 bytes")
@@ -225,7 +225,7 @@ func (h *homeRouter) rekey(t *testing.T) {
 			h.port("--peer-id", "fqdn:nec-ix")
 			defer h.hub.Must("port", "remove", "home")
 			h.up(t, conn{more: "  ikelifetime=14s\n  lifetime=9s\n  margintime=4s\n  rekeyfuzz=0%\n"})
-			h.vm.Reaches(sites.TV, 5*time.Second)
+			h.vm.Reaches(sites.TV, 20*time.Second)
 			ping := pingWhile(t, h.vm, sites.TV)
 			cookies, spis := map[string]bool{}, map[string]bool{}
 			h.lab.WaitFor("renewal of both phases", 40*time.Second, func() (bool, string) {
@@ -273,7 +273,7 @@ func (h *homeRouter) killed(t *testing.T) {
 	h.translate(true)
 	h.port("--peer-id", "fqdn:nec-ix", "--dpd-interval", "1s", "--dpd-timeout", "5s")
 	h.up(t, conn{})
-	h.vm.Reaches(sites.TV, 5*time.Second)
+	h.vm.Reaches(sites.TV, 20*time.Second)
 	start := time.Now()
 	h.guest.Kill()
 	h.lab.WaitFor("port home down", 20*time.Second, func() (bool, string) {

@@ -115,7 +115,7 @@ ip link set eip0 up mtu 1500 && ip addr add ` + sites.TV + `/24 dev eip0 && ipse
 	}
 	t.Run("rekey", func(t *testing.T) {
 		up(t, "aes256-sha1", "no", "ikelifetime=60s\n  salifetime=60s\n  rekeymargin=50s\n  rekeyfuzz=0%")
-		w.vm.Reaches(sites.TV, 5*time.Second)
+		w.vm.Reaches(sites.TV, 20*time.Second)
 		ping := pingWhile(t, w.vm, sites.TV)
 		cookies, spis := map[string]bool{}, map[string]bool{}
 		w.lab.WaitFor("renewal of both phases", 60*time.Second, func() (bool, string) {

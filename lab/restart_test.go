@@ -3,6 +3,7 @@ package lab_test
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -61,32 +62,67 @@ func answered(t *testing.T, from *netlab.NS, to string, start time.Time) time.Du
 	return 0
 }
 
-// TestStoppedLeavesNothing stops the daemon with SIGTERM and looks for
-// interfaces and addresses that it made and left.
+// TestStoppedLeavesNothing stops the daemon with SIGTERM while it has ports of every
+// kind that touches the machine, and wants the machine as it was: interfaces and
+// their settings, addresses, routes, the bridge's table, sockets, files.
 func TestStoppedLeavesNothing(t *testing.T) {
-	need(t)
+	need(t, "ss", "bridge")
 	l := netlab.New(t)
-	host := l.NS("host")
-	host.Bridge("br9")
-	before := host.Must("ip", "-o", "link", "show")
+	host, wire := l.NS("host"), l.NS("wire")
+	l.Wire(host, "eth9", wire, "far")
+	l.Wire(host, "eth8", wire, "lan")
+	host.Addr("eth9", "10.8.0.1/24")
+	host.Bridge("br9", "eth8") // the bridge has its address from it
+	host.Addr("br9", "10.9.0.1/24")
+	far := wire.Must("cat", "/sys/class/net/far/address")
+	state := func() string {
+		// What counts time or packets is left out.
+		return host.Sh(`export PATH=$PATH:/sbin:/usr/sbin
+for i in $(ls /sys/class/net); do echo $i $(cat /sys/class/net/$i/flags /sys/class/net/$i/mtu /sys/class/net/$i/address); done
+ip -d -o link show | grep -o '^[0-9]*: [^:@]*\|promiscuity [0-9]*\|master [^ ]*'
+ip -o addr show | sed 's/valid_lft.*//'; ip route show table all; ip -6 route show table all | sed 's/expires [0-9]*sec//'; ip maddr show
+bridge fdb show | sort; ss -Hlnp -u -w -0 -t`)
+	}
+	settled := func() string { // IPv6 takes its time with an interface
+		var last string
+		l.WaitFor("a machine that stays as it is", 20*time.Second, func() (bool, string) {
+			now := state()
+			same := now == last && !strings.Contains(now, "tentative")
+			last = now
+			return same, now
+		})
+		return last
+	}
+	before := settled()
 	v := host.VHub("v", "")
+	if err := os.WriteFile(filepath.Join(filepath.Dir(v.Config), "x.psk"), []byte("a key for nobody\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	v.Must("port", "add", "tap", "a", "--bridge", "br9")
-	v.Must("port", "add", "tap", "b", "--bridge", "brnew", "--create-bridge", "--addresses", "10.9.9.1/24")
-	l.WaitFor("both TAPs", 5*time.Second, func() (bool, string) {
-		out := host.Must("ip", "-o", "-d", "link", "show", "type", "bridge")
-		out += host.Must("ip", "-o", "-d", "link", "show")
-		return strings.Count(out, "tun type tap") >= 2 && strings.Contains(out, "brnew"), out
+	v.Must("port", "add", "tap", "b", "--bridge", "brnew", "--create-bridge", "--addresses", "10.9.9.1/24,2001:db8:9::1/64")
+	v.Must("port", "add", "nic", "n", "--interface", "eth9")
+	v.Must("port", "add", "etherip", "e", "--peer", "10.8.0.2", "--plain")
+	v.Must("port", "add", "etherip", "i", "--peer", "10.8.0.3", "--key-file", "x.psk")
+	v.Must("port", "add", "l2tp", "r", "--insecure-l2tp", "--pool", "10.9.0.100-10.9.0.110")
+	wire.Addr("far", "10.9.0.7/24")
+	wire.Reaches("10.9.0.1", 10*time.Second) // by the nic port, and out of the TAP, where it is pinned
+	l.WaitFor("the pin of a station", 10*time.Second, func() (bool, string) {
+		out := host.Must("bridge", "fdb", "show", "br", "br9")
+		return strings.Contains(out, strings.TrimSpace(far)), out
 	})
 	start := time.Now()
 	if err := v.Stop(5 * time.Second); err != nil {
 		t.Fatalf("stop: %v: %s", err, v.Output())
 	}
 	t.Logf("stopped within %v", time.Since(start).Round(time.Millisecond))
-	count := func(s string) int { return strings.Count(s, "\n") }
-	if after := host.Must("ip", "-o", "link", "show"); count(after) != count(before) {
-		t.Errorf("interfaces before:\n%safter:\n%s", before, after)
+	// The wire is as it was too: what the bridge learned of the station by itself is not ours.
+	wire.Must("ip", "addr", "del", "10.9.0.7/24", "dev", "far")
+	if after := settled(); after != before {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
 	}
-	if _, err := os.Stat(v.Socket); err == nil {
-		t.Errorf("the socket %s is still there", v.Socket)
+	for _, name := range []string{v.Socket, v.Socket + ".lock"} {
+		if _, err := os.Stat(name); err == nil {
+			t.Errorf("%s is still there", name)
+		}
 	}
 }

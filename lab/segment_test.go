@@ -92,7 +92,7 @@ func TestThreeSites(t *testing.T) {
 			vlan(t, s.Lab, host, 7, fmt.Sprintf("172.17.0.%d/24", i+1))
 		}
 		for _, to := range []string{"172.17.0.2", "172.17.0.3"} {
-			s.VM.Reaches(to, 5*time.Second)
+			s.VM.Reaches(to, 20*time.Second)
 			got := s.VM.Ping("-c", "20", "-i", "0.01", "-M", "do", "-s", "1472", to)
 			if got.Received != 20 || got.Duplicates != 0 {
 				t.Errorf("to %s: %v", to, got)
@@ -106,7 +106,7 @@ func vlan(t *testing.T, l *netlab.Lab, host *netlab.NS, id int, cidr string) {
 	t.Helper()
 	name := fmt.Sprintf("vlan%d", id)
 	host.Start(name, sites.Tool(t), "vlan", "-dev", "eth0", "-tap", name, "-id", fmt.Sprint(id))
-	l.WaitFor(name+" at "+host.Name, 5*time.Second, func() (bool, string) {
+	l.WaitFor(name+" at "+host.Name, 20*time.Second, func() (bool, string) {
 		out, err := host.Run("ip", "link", "show", name)
 		return err == nil, out
 	})

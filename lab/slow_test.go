@@ -22,7 +22,7 @@ func TestASlowPortDelaysNoOther(t *testing.T) {
 	l.Wire(site, "wan0", far, "wan0")
 	site.Addr("wan0", "198.51.100.1/24")
 	far.Addr("wan0", "198.51.100.2/24")
-	site.Reaches("198.51.100.2", 5*time.Second)
+	site.Reaches("198.51.100.2", 20*time.Second)
 	site.Must("tc", "qdisc", "add", "dev", "wan0", "root", "tbf", "rate", "1mbit", "burst", "10kb", "latency", "100ms")
 	v := site.VHub("v", `hub "default" {
   arp = "relay"
@@ -39,7 +39,7 @@ func TestASlowPortDelaysNoOther(t *testing.T) {
 	}
 	a.Addr("ta", "10.79.0.1/24")
 	b.Addr("tb", "10.79.0.2/24")
-	a.Reaches("10.79.0.2", 5*time.Second)
+	a.Reaches("10.79.0.2", 20*time.Second)
 
 	tool := sites.Tool(t)
 	flood := func(to string) (accepted, delivered float64, pings []float64) {
@@ -58,7 +58,7 @@ func TestASlowPortDelaysNoOther(t *testing.T) {
 		if err := json.Unmarshal([]byte(<-done), &res); err != nil {
 			t.Fatal(err)
 		}
-		l.WaitFor("every frame", 5*time.Second, func() (bool, string) {
+		l.WaitFor("every frame", 20*time.Second, func() (bool, string) {
 			delivered = count(t, b, "tb", "rx_packets") - before
 			return delivered >= res.Accepted, strconv.FormatFloat(delivered, 'f', 0, 64)
 		})

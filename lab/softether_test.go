@@ -154,7 +154,7 @@ func warmUp(t *testing.T, tool string, from *netlab.NS, out string, to *netlab.N
 func crossing(t *testing.T, l *netlab.Lab, tool string, from *netlab.NS, out string, to *netlab.NS, in, station string, extra ...string) framesResult {
 	t.Helper()
 	receiver := to.Start("receive-"+in+fmt.Sprint(time.Now().UnixNano()), append([]string{tool, "frames-receive", "-dev", in, "-to", station, "-for", "15s"}, extra...)...)
-	l.WaitFor("receiver", 5*time.Second, func() (bool, string) { return strings.Contains(receiver.Output(), "ready"), receiver.Output() })
+	l.WaitFor("receiver", 20*time.Second, func() (bool, string) { return strings.Contains(receiver.Output(), "ready"), receiver.Output() })
 	from.Must(tool, "frames-send", "-dev", out, "-to", station)
 	select {
 	case <-receiver.Done():

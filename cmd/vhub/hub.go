@@ -108,9 +108,8 @@ func writeHub(w io.Writer, h api.Hub) error {
 
 func (a *app) hubSet() *cobra.Command {
 	c := &cobra.Command{Use: "set [NAME] [flags]", Short: "change settings of a hub", Args: cobra.MaximumNArgs(1),
-		Long: `Changes settings of a hub; what is not named stays. The mode of ARP changes under
-way. For any other setting the switch is made anew: its ports are away for a moment
-and its tables are learned again.`, Example: "  vhub hub set default --arp proxy --mac-age 10m",
+		Long: `Changes settings of a hub, while it is at work; what is not named stays. Ports and
+tables stay too: stations over a lower limit are kept until they are silent.`, Example: "  vhub hub set default --arp proxy --mac-age 10m",
 		ValidArgsFunction: a.completeHubs}
 	s := addSettings(c, config.HubAttributes()...).allowUnset()
 	c.RunE = func(c *cobra.Command, args []string) error {

@@ -30,7 +30,7 @@ CAP_NET_ADMIN (and CAP_NET_RAW for plain EtherIP and nic ports).
 
 Where FILE does not exist, a hub with this host on it (TAP device vhub0) is
 started; the first change by a command makes the file. SIGHUP reads the file
-again without touching ports that did not change.
+and the key files that it names again without touching ports that did not change.
 
 Several daemons live on one machine when each has its own --socket, --config and
 --state, and its own names of interfaces.`,

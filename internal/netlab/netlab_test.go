@@ -17,7 +17,7 @@ func TestTwoHostsOnAWire(t *testing.T) {
 	l.Wire(a, "eth0", b, "eth0")
 	a.Addr("eth0", "10.0.0.1/24")
 	b.Addr("eth0", "10.0.0.2/24")
-	a.Reaches("10.0.0.2", 5*time.Second)
+	a.Reaches("10.0.0.2", 20*time.Second)
 	if p := a.Ping("-c", "3", "-i", "0.01", "10.0.0.2"); p.Received != 3 || p.Duplicates != 0 {
 		t.Errorf("ping: %v", p)
 	}
@@ -33,7 +33,7 @@ func TestReflectingWireDoublesPings(t *testing.T) {
 	s.Bridge("br0", "a", "b")
 	a.Addr("eth0", "10.0.0.1/24")
 	b.Addr("eth0", "10.0.0.2/24")
-	a.Reaches("10.0.0.2", 5*time.Second)
+	a.Reaches("10.0.0.2", 20*time.Second)
 	before := a.Sh("cat /sys/class/net/eth0/statistics/rx_packets")
 	s.Reflect("a")
 	a.Ping("-c", "3", "-i", "0.01", "10.0.0.2")

@@ -58,3 +58,21 @@ func FuzzParseInner(f *testing.F) {
 		}
 	})
 }
+
+func FuzzParseSuite(f *testing.F) {
+	for _, s := range []string{"aes256gcm16", "aes128-sha1", "3des-md5", "aes256-sha512", "aes-sha1", "null-md5", "-", ""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := ParseSuite(text)
+		if err != nil {
+			return
+		}
+		if again, err := ParseSuite(s.String()); err != nil || again != s {
+			t.Fatalf("%q is %v, which is %v, %v", text, s, again, err)
+		}
+		if _, err := s.SplitKeymat(make([]byte, 200)[:s.KeymatLen()]); err != nil {
+			t.Fatalf("%v does not take its own length of keys: %v", s, err)
+		}
+	})
+}

@@ -293,3 +293,18 @@ func FuzzMachines(f *testing.F) {
 		w.run(10*time.Minute, nil)
 	})
 }
+
+func FuzzParseSuite(f *testing.F) {
+	for _, s := range []string{"aes256-sha256-modp2048", "3des-md5-modp1024", "aes128-sha1-ecp521", "aes256-sha256", "--", ""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := ParseSuite(text)
+		if err != nil {
+			return
+		}
+		if again, err := ParseSuite(s.String()); err != nil || again != s {
+			t.Fatalf("%q is %v, which is %v, %v", text, s, again, err)
+		}
+	})
+}

@@ -25,7 +25,7 @@ func TestGuestHasWhatTheHostLacks(t *testing.T) {
 		select {}
 	}
 	wan.Addr("g1", "198.51.100.1/24")
-	wan.Reaches("198.51.100.10", 5*time.Second)
+	wan.Reaches("198.51.100.10", 20*time.Second)
 	out := g.Must("ip xfrm state add src 10.0.0.1 dst 10.0.0.2 proto esp spi 1 mode transport aead 'rfc4106(gcm(aes))' 0x0102030405060708090a0b0c0d0e0f1011121314 128 && ip xfrm state; ipsec --version; xl2tpd --version 2>&1; [ -c /dev/ppp ] && echo ppp")
 	for _, want := range []string{"spi 0x00000001", "strongSwan", "ppp"} {
 		if !strings.Contains(out, want) {
@@ -62,7 +62,7 @@ func TestGuestEndsWithAKilledTest(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = c.Wait()
-	l.WaitFor("end of the guest", 5*time.Second, func() (bool, string) {
+	l.WaitFor("end of the guest", 20*time.Second, func() (bool, string) {
 		left := processesWith(dir)
 		return len(left) == 0, strings.Join(left, "\n")
 	})

@@ -86,7 +86,7 @@ func (s *Sites) wires() {
 func (s *Sites) router(tb netlab.TB) {
 	tb.Helper()
 	s.Home.Start("router", Tool(tb), "etherip", "-tap", "eip0", "-peer", CloudWAN)
-	s.Lab.WaitFor("the router's TAP", 5*time.Second, func() (bool, string) {
+	s.Lab.WaitFor("the router's TAP", 20*time.Second, func() (bool, string) {
 		out, err := s.Home.Run("ip", "link", "show", "eip0")
 		return err == nil, out
 	})

@@ -71,9 +71,18 @@ func (d *Daemon) edit(ctx context.Context, what string, edits ...config.Edit) (a
 	})
 }
 
-// reload takes the file as it is on disk.
+// reload takes the file as it is on disk, and the secret files that it names.
 func (d *Daemon) reload(_ context.Context, who, what string, within time.Duration) (api.Change, error) {
-	return d.change(who, what, within, d.store.ProposeReload)
+	answer, err := d.change(who, what, within, d.store.ProposeReload)
+	if err != nil {
+		return answer, err
+	}
+	d.changing.Lock()
+	defer d.changing.Unlock()
+	for _, port := range d.rereadSecrets() {
+		answer.Changed = append(answer.Changed, "port "+port+": a secret file says something new")
+	}
+	return answer, nil
 }
 
 // changedLines says what a proposal changes, a line each.

@@ -32,7 +32,9 @@ type tunnel struct {
 	link   atomic.Pointer[hub.Link] // nil until Run
 
 	mu     sync.Mutex // held shortly: the state below, and link.SetUp
-	cfg    *config.EtherIP
+	port   *config.Port
+	cfg    *config.EtherIP // port.EtherIP
+	sum    secretSum
 	up     bool
 	downed string // why it was last down
 }
@@ -43,7 +45,11 @@ type keyReader func(name string) (config.Secret, error)
 // openTunnel joins the engine. Nothing is dialled before the link is there: what
 // comes earlier finds the port down.
 func openTunnel(hubName string, cfg *config.Port, host *ipsecHost, keys keyReader, log *slog.Logger) (device, error) {
-	t := &tunnel{hub: hubName, ipsec: host, keys: keys, cfg: cfg.EtherIP}
+	t := &tunnel{hub: hubName, ipsec: host, keys: keys, port: cfg, cfg: cfg.EtherIP}
+	var err error
+	if t.sum, err = sumSecrets(cfg, keys); err != nil {
+		return nil, api.Errorf(api.CodeFailed, "%v", err)
+	}
 	pc, err := t.peerConfig(cfg)
 	if err != nil {
 		return nil, err
@@ -120,18 +126,17 @@ func (t *tunnel) Run(ctx context.Context, link *hub.Link) error {
 func (t *tunnel) event(e ipsec.Event) {
 	now := time.Now()
 	t.sender.measure()
+	up := e.Kind != ipsec.Down
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.up = e.Kind != ipsec.Down
-	if e.Kind == ipsec.Down {
+	if t.up = up; !up {
 		t.downed = e.Reason
 	}
 	link := t.link.Load()
-	if link == nil {
-		return
+	if link != nil {
+		link.SetUp(now, up)
 	}
-	link.SetUp(now, t.up)
-	if t.up {
+	t.mu.Unlock()
+	if link != nil && up {
 		link.Announce(now)
 	}
 }
@@ -161,19 +166,44 @@ func (t *tunnel) reconfigure(cfg *config.Port) error {
 		return errRemake
 	}
 	if !reflect.DeepEqual(next, old) {
-		pc, err := t.peerConfig(cfg)
-		if err != nil {
-			return err
-		}
-		if err := t.run.UpdatePeer(pc); err != nil {
-			return err
-		}
-		t.sender.pin(next.PathMTU)
+		return t.use(cfg)
 	}
 	t.mu.Lock()
-	t.cfg = cfg.EtherIP
+	t.port, t.cfg = cfg, cfg.EtherIP
 	t.mu.Unlock()
 	return nil
+}
+
+// use tells the engine what the peer is now.
+func (t *tunnel) use(cfg *config.Port) error {
+	sum, err := sumSecrets(cfg, t.keys)
+	if err != nil {
+		return api.Errorf(api.CodeFailed, "%v", err)
+	}
+	pc, err := t.peerConfig(cfg)
+	if err != nil {
+		return err
+	}
+	if err := t.run.UpdatePeer(pc); err != nil {
+		return err
+	}
+	t.sender.pin(cfg.EtherIP.PathMTU)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.port, t.cfg, t.sum = cfg, cfg.EtherIP, sum
+	return nil
+}
+
+// rereadSecrets ends the sessions with the peer if its key is another now.
+func (t *tunnel) rereadSecrets() (bool, error) {
+	t.mu.Lock()
+	cfg, before := t.port, t.sum
+	t.mu.Unlock()
+	sum, err := sumSecrets(cfg, t.keys)
+	if err != nil || sum == before {
+		return false, err
+	}
+	return true, t.use(cfg)
 }
 
 func (t *tunnel) segment() string { return "" }

@@ -41,6 +41,7 @@ type road struct {
 
 	mu  sync.Mutex // held shortly
 	cfg *config.Port
+	sum secretSum // of the secret files, as they were read at the begin
 }
 
 // roadHost is what the l2tp ports of the daemon have in common.
@@ -66,7 +67,7 @@ func (d *Daemon) roadHost() *roadHost {
 	return &roadHost{ipsec: d.ipsec, keys: d.readKey, auth: d.newAuthenticator, fixed: d.fixedAddresses, state: d.opts.StateDir,
 		hub: func(name string) *hub.Hub {
 			if h := d.hub(name); h != nil {
-				return h.switchNow()
+				return h.hub
 			}
 			return nil
 		}}
@@ -104,6 +105,9 @@ func (h *roadHost) memory(name string) *roadMemory {
 func openRoad(hubName string, cfg *config.Port, host *roadHost, log *slog.Logger) (_ device, err error) {
 	r := &road{host: host, hub: hubName, log: log.With("port", cfg.Name), cfg: cfg}
 	r.leases = openLeases(host.state, hubName, cfg.Name, r.log)
+	if r.sum, err = sumSecrets(cfg, host.keys); err != nil {
+		return nil, api.Errorf(api.CodeFailed, "%v", err)
+	}
 	if r.auth, err = host.auth(hubName, cfg, r.log); err != nil {
 		return nil, err
 	}
@@ -283,6 +287,15 @@ func (r *road) reconfigure(cfg *config.Port) error {
 	r.cfg = cfg
 	r.mu.Unlock()
 	return nil
+}
+
+// rereadSecrets: another key or secret ends all sessions, so the port is made anew.
+func (r *road) rereadSecrets() (bool, error) {
+	sum, err := sumSecrets(r.config(), r.host.keys)
+	if err != nil || sum == r.sum {
+		return false, err
+	}
+	return true, errRemake
 }
 
 func (r *road) segment() string { return "" }

@@ -17,10 +17,9 @@ import (
 type hubRun struct {
 	name string
 	log  *slog.Logger
+	hub  *hub.Hub
 
 	mu        sync.RWMutex
-	hub       *hub.Hub     // replaced when a setting needs another table
-	past      hub.Counters // of the switches before this one
 	cfg       *config.Hub
 	ports     []*port // in the order in which they came
 	conflicts map[conflictKey]arp.Event
@@ -82,7 +81,7 @@ func (h *hubRun) clock() {
 		case <-h.wake:
 		}
 		now := time.Now()
-		next := h.switchNow().Advance(now)
+		next := h.hub.Advance(now)
 		h.beat.Store(now.UnixNano())
 		timer.Reset(min(max(next.Sub(now), time.Millisecond), advanceAtLeast))
 	}
@@ -205,38 +204,13 @@ func (h *hubRun) config() *config.Hub {
 	return h.cfg
 }
 
-// switchNow returns the switch that is at work now.
-func (h *hubRun) switchNow() *hub.Hub {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	return h.hub
-}
-
-// reconfigure puts other settings of the hub to work. The ARP mode changes
-// under way; for others the switch is made anew, and the ports, whose devices
-// are closed and opened for it, are away for a moment.
-func (h *hubRun) reconfigure(ctx context.Context, cfg *config.Hub, changed []string) {
-	if len(changed) == 1 && changed[0] == "arp" {
-		mode, _ := arp.ParseMode(cfg.ARP) // checked by config
-		h.switchNow().Neighbours().SetMode(mode)
-		h.mu.Lock()
-		h.cfg = cfg
-		h.mu.Unlock()
-		return
-	}
-	ports := h.all()
-	var wg sync.WaitGroup
-	for _, p := range ports {
-		wg.Go(p.stop)
-	}
-	wg.Wait()
+// reconfigure puts other settings of the hub to work. Ports and tables stay.
+func (h *hubRun) reconfigure(cfg *config.Hub) {
+	h.hub.Configure(hubConfig(cfg, h.event, h.rouse))
+	h.rouse() // what is due may be due earlier
 	h.mu.Lock()
-	h.past = addCounters(h.past, h.hub.Status().Counters)
-	h.cfg, h.hub = cfg, hub.New(hubConfig(cfg, h.event, h.rouse))
-	h.mu.Unlock()
-	for _, p := range ports {
-		_ = p.start(ctx, lenient)
-	}
+	defer h.mu.Unlock()
+	h.cfg = cfg
 }
 
 // all returns the ports now.

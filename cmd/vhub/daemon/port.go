@@ -115,7 +115,7 @@ func (p *port) bringUp(now time.Time) error {
 }
 
 func (p *port) attach(now time.Time, cfg *config.Port, dev device) (*hub.Link, error) {
-	link, err := p.hub.switchNow().Attach(now, dev, linkConfig(cfg, dev))
+	link, err := p.hub.hub.Attach(now, dev, linkConfig(cfg, dev))
 	if err != nil {
 		return nil, err
 	}

@@ -156,14 +156,11 @@ func (h *hubRun) portList() []api.Port {
 
 func (h *hubRun) status() api.Hub {
 	cfg := h.config()
-	sw := h.switchNow()
+	sw := h.hub
 	s := sw.Status()
 	out := api.Hub{Name: h.name, ARP: cfg.ARP, Options: config.HubValues(cfg, false), MACs: s.Stations, MACLimit: s.MaxStations,
 		Neighbours: sw.Neighbours().Stats().Neighbours, Moves: s.Counters.Moves, Ports: h.portList()}
-	h.mu.RLock()
-	past := h.past
-	h.mu.RUnlock()
-	out.Counters, out.Drops = countersOf(addCounters(past, s.Counters))
+	out.Counters, out.Drops = countersOf(s.Counters)
 	for _, p := range out.Ports {
 		out.Sessions += p.Sessions
 	}
@@ -190,7 +187,7 @@ func (d *Daemon) registerTables(s *api.Server) {
 			return api.MACList{}, err
 		}
 		l := api.MACList{MACs: []api.MAC{}}
-		for _, st := range h.switchNow().Stations(time.Now()) {
+		for _, st := range h.hub.Stations(time.Now()) {
 			if match(st) {
 				l.MACs = append(l.MACs, api.MAC{Hub: h.name, VLAN: int(st.VLAN), MAC: st.MAC.String(), Port: st.Link, Static: st.Static, AgeSeconds: st.Age.Seconds()})
 			}
@@ -202,7 +199,7 @@ func (d *Daemon) registerTables(s *api.Server) {
 		if err != nil {
 			return api.Flushed{}, err
 		}
-		n := h.switchNow().FlushStations(time.Now(), match)
+		n := h.hub.FlushStations(time.Now(), match)
 		h.log.Info("stations were flushed", "count", n, "who", api.WhoFrom(ctx).String())
 		return api.Flushed{Flushed: n}, nil
 	})
@@ -213,7 +210,7 @@ func (d *Daemon) registerTables(s *api.Server) {
 		}
 		now := time.Now()
 		l := api.NeighbourList{Neighbours: []api.Neighbour{}}
-		for _, n := range h.switchNow().Neighbours().List(now) {
+		for _, n := range h.hub.Neighbours().List(now) {
 			if match(n) {
 				l.Neighbours = append(l.Neighbours, h.neighbour(now, n))
 			}
@@ -225,7 +222,7 @@ func (d *Daemon) registerTables(s *api.Server) {
 		if err != nil {
 			return api.Flushed{}, err
 		}
-		n := h.switchNow().Neighbours().Flush(match)
+		n := h.hub.Neighbours().Flush(match)
 		h.log.Info("neighbours were flushed", "count", n, "who", api.WhoFrom(ctx).String())
 		return api.Flushed{Flushed: n}, nil
 	})
@@ -260,7 +257,7 @@ func (d *Daemon) neighbourMatch(r api.TableRequest) (*hubRun, func(arp.Neighbour
 			return nil, nil, api.Errorf(api.CodeBadRequest, "%q is not an IP address", r.IP)
 		}
 	}
-	sw := h.switchNow()
+	sw := h.hub
 	return h, func(n arp.Neighbour) bool {
 		return (r.Port == "" || ofPort(sw.LinkName(n.Link), r.Port)) && (mac.IsZero() || n.MAC == mac) && (!ip.IsValid() || n.IP == ip)
 	}, nil
@@ -284,7 +281,7 @@ func (d *Daemon) tableOf(r api.TableRequest) (h *hubRun, mac eth.Addr, err error
 
 // neighbour is one entry of the neighbour table for the API.
 func (h *hubRun) neighbour(now time.Time, n arp.Neighbour) api.Neighbour {
-	sw := h.switchNow()
+	sw := h.hub
 	out := api.Neighbour{Hub: h.name, VLAN: int(n.VLAN), IP: n.IP.String(), MAC: n.MAC.String(), Port: sw.LinkName(n.Link),
 		State: "reachable", Source: n.Source.String()}
 	switch {

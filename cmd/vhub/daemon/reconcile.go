@@ -174,8 +174,8 @@ func (w *work) hub(c config.Change) {
 		h.stop()
 		w.done.add(func() { d.addHub(startHub(w.old.Hub(c.Name), d.log)) })
 	case "changed":
-		d.hub(c.Name).reconfigure(d.ctx, w.new.Hub(c.Name), c.Attributes)
-		w.done.add(func() { d.hub(c.Name).reconfigure(d.ctx, w.old.Hub(c.Name), c.Attributes) })
+		d.hub(c.Name).reconfigure(w.new.Hub(c.Name))
+		w.done.add(func() { d.hub(c.Name).reconfigure(w.old.Hub(c.Name)) })
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"vhub/arp"
 	"vhub/config"
 )
 
@@ -26,7 +27,7 @@ func (d *Daemon) state() string {
 	var b strings.Builder
 	for _, h := range d.all() {
 		cfg, _ := json.Marshal(h.config())
-		fmt.Fprintf(&b, "hub %s %s mode %v\n", h.name, cfg, h.switchNow().Neighbours().Mode())
+		fmt.Fprintf(&b, "hub %s %s mode %v\n", h.name, cfg, h.hub.Neighbours().Mode())
 		for _, p := range h.all() {
 			s := p.status()
 			p.mu.Lock()
@@ -128,7 +129,15 @@ func TestUnchangedPortsAreNotTouched(t *testing.T) {
 		port "tap" "q" { interface = "if2" }
 	}`)
 	two := parsed(t, `hub "a" {
-		arp = "proxy"
+		arp              = "proxy"
+		arp_limit        = 100
+		arp_age          = "1m"
+		arp_keep         = "5s"
+		mac_limit        = 50
+		mac_age          = "10s"
+		echo_window      = "1s"
+		copy_window      = "2ms"
+		forward_reserved = true
 		port "tap" "r" { interface = "if3" }
 		port "tap" "p" { interface = "if1" }
 		port "tap" "q" {
@@ -140,12 +149,15 @@ func TestUnchangedPortsAreNotTouched(t *testing.T) {
 		t.Fatal(err)
 	}
 	p, q := b.device("if1"), b.device("if2")
-	hubBefore := d.hub("a").switchNow()
+	hubBefore := d.hub("a").hub
 	if err := d.reconcile(one, two, strict); err != nil {
 		t.Fatal(err)
 	}
-	if b.device("if1") != p || b.device("if2") != q || d.hub("a").switchNow() != hubBefore {
+	if b.device("if1") != p || b.device("if2") != q || d.hub("a").hub != hubBefore {
 		t.Error("devices or the hub were made anew")
+	}
+	if s := d.hub("a").hub.Status(); s.MaxStations != 50 || d.hub("a").hub.Neighbours().Mode() != arp.Proxy {
+		t.Errorf("the settings are not at work: %+v", s)
 	}
 	if got := d.hub("a").all()[0].name; got != "r" {
 		t.Errorf("the first port is %s; want the order of the file", got)
