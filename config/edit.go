@@ -37,14 +37,21 @@ func Apply(file string, src []byte, edits ...Edit) ([]byte, *Config, error) {
 	return src, c, err
 }
 
-// AddPort adds a port at the end of a hub. An empty hub name means the only
-// hub there is.
-func AddPort(hub, kind, name string, set Values) Edit {
+// editing is an edit of an open document.
+func editing(f func(d *document) ([]byte, error)) Edit {
 	return func(file string, src []byte) ([]byte, error) {
 		d, err := open(file, src)
 		if err != nil {
 			return nil, err
 		}
+		return f(d)
+	}
+}
+
+// AddPort adds a port at the end of a hub. An empty hub name means the only
+// hub there is.
+func AddPort(hub, kind, name string, set Values) Edit {
+	return editing(func(d *document) ([]byte, error) {
 		h, err := d.hub(hub)
 		if err != nil {
 			return nil, err
@@ -66,17 +73,13 @@ func AddPort(hub, kind, name string, set Values) Edit {
 			return nil, err
 		}
 		return d.addBlock(h, fmt.Sprintf("port %q %q", kind, name), lines)
-	}
+	})
 }
 
 // SetPort sets and unsets attributes of a port; an unset attribute is at its
 // default again.
 func SetPort(hub, name string, set Values, unset []string) Edit {
-	return func(file string, src []byte) ([]byte, error) {
-		d, err := open(file, src)
-		if err != nil {
-			return nil, err
-		}
+	return editing(func(d *document) ([]byte, error) {
 		b, err := d.port(hub, name)
 		if err != nil {
 			return nil, err
@@ -84,84 +87,97 @@ func SetPort(hub, name string, set Values, unset []string) Edit {
 		kind := b.Labels[0]
 		return d.setBlock(func(d *document) *hclsyntax.Block { b, _ := d.port(hub, name); return b },
 			PortAttributes(kind), newPort(kind, name), fmt.Sprintf("port %q (kind %s)", name, kind), set, unset)
-	}
+	})
 }
 
 // RemovePort cuts a port out, and the comment lines that stand directly above it.
 func RemovePort(hub, name string) Edit {
-	return func(file string, src []byte) ([]byte, error) {
-		d, err := open(file, src)
-		if err != nil {
-			return nil, err
-		}
+	return editing(func(d *document) ([]byte, error) {
 		b, err := d.port(hub, name)
 		if err != nil {
 			return nil, err
 		}
 		return d.cutBlock(b)
-	}
+	})
+}
+
+// namedBlock is a kind of block that stands at the top of the file and has a name.
+type namedBlock struct {
+	kind  string
+	attrs func() []*Attribute
+	blank func(name string) any
+	find  func(d *document, name string) (*hclsyntax.Block, error)
+}
+
+var (
+	hubBlock = namedBlock{"hub", func() []*Attribute { return hubTable }, func(name string) any { return newHub(name) }, (*document).hub}
+	radBlock = namedBlock{"radius", func() []*Attribute { return radiusTable }, func(name string) any { return newRadius(name) }, (*document).radius}
+)
+
+// add adds a block at the end of the file.
+func (n namedBlock) add(name string, set Values) Edit {
+	return editing(func(d *document) ([]byte, error) {
+		if err := checkName(name); err != nil {
+			return nil, fmt.Errorf("%s %v", n.kind, err)
+		}
+		if slices.Contains(d.labels(n.kind), name) {
+			return nil, fmt.Errorf("there is a %s %q already", n.kind, name)
+		}
+		head := fmt.Sprintf("%s %q", n.kind, name)
+		lines, err := newLines(n.attrs(), n.blank(name), head, set)
+		if err != nil {
+			return nil, err
+		}
+		return d.addBlock(nil, head, lines)
+	})
+}
+
+// set sets and unsets attributes of a block.
+func (n namedBlock) set(name string, set Values, unset []string) Edit {
+	return editing(func(d *document) ([]byte, error) {
+		b, err := n.find(d, name)
+		if err != nil {
+			return nil, err
+		}
+		return d.setBlock(func(d *document) *hclsyntax.Block { b, _ := n.find(d, name); return b },
+			n.attrs(), n.blank(b.Labels[0]), fmt.Sprintf("%s %q", n.kind, b.Labels[0]), set, unset)
+	})
+}
+
+// remove cuts a block out with all that is in it.
+func (n namedBlock) remove(name string) Edit {
+	return editing(func(d *document) ([]byte, error) {
+		b, err := n.find(d, name)
+		if err != nil {
+			return nil, err
+		}
+		return d.cutBlock(b)
+	})
 }
 
 // AddHub adds a hub at the end of the file.
-func AddHub(name string, set Values) Edit {
-	return func(file string, src []byte) ([]byte, error) {
-		d, err := open(file, src)
-		if err != nil {
-			return nil, err
-		}
-		if err := checkName(name); err != nil {
-			return nil, fmt.Errorf("hub %v", err)
-		}
-		if slices.Contains(d.hubNames(), name) {
-			return nil, fmt.Errorf("there is a hub %q already", name)
-		}
-		lines, err := newLines(hubTable, newHub(name), fmt.Sprintf("hub %q", name), set)
-		if err != nil {
-			return nil, err
-		}
-		return d.addBlock(nil, fmt.Sprintf("hub %q", name), lines)
-	}
-}
+func AddHub(name string, set Values) Edit { return hubBlock.add(name, set) }
 
 // SetHub sets and unsets attributes of a hub.
-func SetHub(name string, set Values, unset []string) Edit {
-	return func(file string, src []byte) ([]byte, error) {
-		d, err := open(file, src)
-		if err != nil {
-			return nil, err
-		}
-		h, err := d.hub(name)
-		if err != nil {
-			return nil, err
-		}
-		return d.setBlock(func(d *document) *hclsyntax.Block { b, _ := d.hub(name); return b },
-			hubTable, newHub(h.Labels[0]), fmt.Sprintf("hub %q", h.Labels[0]), set, unset)
-	}
-}
+func SetHub(name string, set Values, unset []string) Edit { return hubBlock.set(name, set, unset) }
 
 // RemoveHub cuts a hub out with all its ports.
-func RemoveHub(name string) Edit {
-	return func(file string, src []byte) ([]byte, error) {
-		d, err := open(file, src)
-		if err != nil {
-			return nil, err
-		}
-		h, err := d.hub(name)
-		if err != nil {
-			return nil, err
-		}
-		return d.cutBlock(h)
-	}
-}
+func RemoveHub(name string) Edit { return hubBlock.remove(name) }
+
+// AddRadius adds a radius block at the end of the file.
+func AddRadius(name string, set Values) Edit { return radBlock.add(name, set) }
+
+// SetRadius sets and unsets attributes of a radius block.
+func SetRadius(name string, set Values, unset []string) Edit { return radBlock.set(name, set, unset) }
+
+// RemoveRadius cuts a radius block out. One that a port names stays: the
+// configuration without it does not parse.
+func RemoveRadius(name string) Edit { return radBlock.remove(name) }
 
 // SetBlock sets and unsets attributes of a settings block at the top of the
 // file ("log", "ipsec"), and adds the block where it is not there.
 func SetBlock(name string, set Values, unset []string) Edit {
-	return func(file string, src []byte) ([]byte, error) {
-		d, err := open(file, src)
-		if err != nil {
-			return nil, err
-		}
+	return editing(func(d *document) ([]byte, error) {
 		i := slices.Index(Blocks(), name)
 		if i < 0 {
 			return nil, fmt.Errorf("unknown block %q: there are %s%s", name, strings.Join(Blocks(), ", "), didYouMean(name, Blocks()))
@@ -178,59 +194,7 @@ func SetBlock(name string, set Values, unset []string) Edit {
 			return d.addBlock(nil, name, lines)
 		}
 		return d.setBlock(func(d *document) *hclsyntax.Block { return d.block(name) }, blocks[i].attrs, blank, where, set, unset)
-	}
-}
-
-// AddRadius adds a radius block at the end of the file.
-func AddRadius(name string, set Values) Edit {
-	return func(file string, src []byte) ([]byte, error) {
-		d, err := open(file, src)
-		if err != nil {
-			return nil, err
-		}
-		if err := checkName(name); err != nil {
-			return nil, fmt.Errorf("radius %v", err)
-		}
-		if slices.Contains(d.labels("radius"), name) {
-			return nil, fmt.Errorf("there is a radius %q already", name)
-		}
-		lines, err := newLines(radiusTable, newRadius(name), fmt.Sprintf("radius %q", name), set)
-		if err != nil {
-			return nil, err
-		}
-		return d.addBlock(nil, fmt.Sprintf("radius %q", name), lines)
-	}
-}
-
-// SetRadius sets and unsets attributes of a radius block.
-func SetRadius(name string, set Values, unset []string) Edit {
-	return func(file string, src []byte) ([]byte, error) {
-		d, err := open(file, src)
-		if err != nil {
-			return nil, err
-		}
-		if _, err := d.radius(name); err != nil {
-			return nil, err
-		}
-		return d.setBlock(func(d *document) *hclsyntax.Block { b, _ := d.radius(name); return b },
-			radiusTable, newRadius(name), fmt.Sprintf("radius %q", name), set, unset)
-	}
-}
-
-// RemoveRadius cuts a radius block out. One that a port names stays: the
-// configuration without it does not parse.
-func RemoveRadius(name string) Edit {
-	return func(file string, src []byte) ([]byte, error) {
-		d, err := open(file, src)
-		if err != nil {
-			return nil, err
-		}
-		b, err := d.radius(name)
-		if err != nil {
-			return nil, err
-		}
-		return d.cutBlock(b)
-	}
+	})
 }
 
 // assignment is one line of a block: name = literal.

@@ -226,27 +226,7 @@ func (h *homeRouter) rekey(t *testing.T) {
 			defer h.hub.Must("port", "remove", "home")
 			h.up(t, conn{more: "  ikelifetime=14s\n  lifetime=9s\n  margintime=4s\n  rekeyfuzz=0%\n"})
 			h.vm.Reaches(sites.TV, 20*time.Second)
-			ping := pingWhile(t, h.vm, sites.TV)
-			cookies, spis := map[string]bool{}, map[string]bool{}
-			h.lab.WaitFor("renewal of both phases", 40*time.Second, func() (bool, string) {
-				var list api.SAList
-				h.hub.JSON(&list, "sa", "list", "--port", "home")
-				for _, p := range list.IKE {
-					if p.State == "established" {
-						cookies[p.InitiatorCookie] = true
-					}
-				}
-				for _, s := range list.ESP {
-					spis[s.SPIIn] = true
-				}
-				time.Sleep(100 * time.Millisecond) // between two looks
-				return len(cookies) >= 3 && len(spis) >= 4, fmt.Sprintf("%d phase 1, %d phase 2", len(cookies), len(spis))
-			})
-			sent, lost, double := ping.end()
-			t.Logf("%d sent, %d lost, %d double, over %d phase 1 and %d phase 2", sent, lost, double, len(cookies), len(spis))
-			if lost != 0 || double != 0 {
-				t.Errorf("%d sent, %d lost, %d double: %s", sent, lost, double, h.hub.Output())
-			}
+			h.renewedUnderPing(t, 3, 4, func() string { return h.guest.Read("charon.log") })
 			h.down(t)
 			h.record(t, "responder", "rekey of phase 1 and 2 by the peer under a ping at 20/s, "+name, "0 lost")
 		})

@@ -11,38 +11,49 @@ import (
 	"vhub/cmd/vhub/text"
 )
 
-// tableFlags are what picks entries of a table.
-func (a *app) tableFlags(c *cobra.Command, req *api.TableRequest, withIP bool) {
-	c.Flags().StringVar(&req.Port, "port", "", "only what is behind this `PORT`")
-	c.Flags().StringVar(&req.MAC, "mac", "", "only this `MAC` address")
-	if withIP {
-		c.Flags().StringVar(&req.IP, "ip", "", "only this `IP` address")
+// table is one table of a hub and the two commands about it.
+type table[L any] struct {
+	entry string // what one entry is
+	ip    bool   // entries have an IP address
+	list  api.Op[api.TableRequest, L]
+	flush api.Op[api.TableRequest, api.Flushed]
+	write func(io.Writer, L) error
+}
+
+// tableCommands has the commands list and flush, whose texts are given, do what they say.
+func tableCommands[L any](a *app, list, flush *cobra.Command, t table[L]) []*cobra.Command {
+	commands := []*cobra.Command{a.watchFlag(list), flush}
+	for i, c := range commands {
+		var req api.TableRequest
+		c.Args, c.ValidArgsFunction = cobra.NoArgs, cobra.NoFileCompletions
+		c.Flags().StringVar(&req.Port, "port", "", "only what is behind this `PORT`")
+		c.Flags().StringVar(&req.MAC, "mac", "", "only this `MAC` address")
+		if t.ip {
+			c.Flags().StringVar(&req.IP, "ip", "", "only this `IP` address")
+		}
+		_ = c.RegisterFlagCompletionFunc("port", func(c *cobra.Command, _ []string, s string) ([]string, cobra.ShellCompDirective) {
+			return a.completePorts(c, nil, s)
+		})
+		c.RunE = func(c *cobra.Command, _ []string) error {
+			req.Hub = a.hub
+			if i == 0 {
+				return read(a, c, t.list, req, t.write)
+			}
+			return a.flush(c, t.flush, req, t.entry)
+		}
 	}
-	_ = c.RegisterFlagCompletionFunc("port", func(c *cobra.Command, _ []string, s string) ([]string, cobra.ShellCompDirective) {
-		return a.completePorts(c, nil, s)
-	})
+	return commands
 }
 
 func (a *app) macCommand() *cobra.Command {
 	c := &cobra.Command{Use: "mac", Short: "which station is behind which port: list, flush",
 		Long: "The forwarding table of a hub: every station it has heard, by VLAN and MAC address.", Example: "  vhub mac list --port lan"}
-	var list, flush api.TableRequest
-	listCmd := a.watchFlag(&cobra.Command{Use: "list", Short: "the stations of a hub", Args: cobra.NoArgs, Long: "One line a station, by VLAN and MAC address.",
-		Example: "  vhub mac list\n  vhub mac list --port lan --watch", ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: func(c *cobra.Command, _ []string) error {
-			list.Hub = a.hub
-			return read(a, c, api.ListMACs, list, writeMACs)
-		}})
-	a.tableFlags(listCmd, &list, false)
-	flushCmd := &cobra.Command{Use: "flush", Short: "forget stations", Args: cobra.NoArgs,
-		Long:    "Forgets learned stations; they are learned again from their next frame. Pinned ones stay.",
-		Example: "  vhub mac flush --port lan", ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: func(c *cobra.Command, _ []string) error {
-			flush.Hub = a.hub
-			return a.flush(c, api.FlushMACs, flush, "station")
-		}}
-	a.tableFlags(flushCmd, &flush, false)
-	c.AddCommand(listCmd, flushCmd)
+	c.AddCommand(tableCommands(a,
+		&cobra.Command{Use: "list", Short: "the stations of a hub", Long: "One line a station, by VLAN and MAC address.",
+			Example: "  vhub mac list\n  vhub mac list --port lan --watch"},
+		&cobra.Command{Use: "flush", Short: "forget stations", Long: "Forgets learned stations; they are learned again from their next frame. Pinned ones stay.",
+			Example: "  vhub mac flush --port lan"},
+		table[api.MACList]{"station", false, api.ListMACs, api.FlushMACs, writeMACs})...)
 	return c
 }
 
@@ -50,23 +61,12 @@ func (a *app) arpCommand() *cobra.Command {
 	c := &cobra.Command{Use: "arp", Short: "which station has which address: list, flush",
 		Long: `The neighbour table of a hub (IPv4 ARP and IPv6 neighbour discovery): which MAC
 address has which IP address, behind which port, and how the hub knows.`, Example: "  vhub arp list\n  vhub arp flush --ip 192.0.2.7"}
-	var list, flush api.TableRequest
-	listCmd := a.watchFlag(&cobra.Command{Use: "list", Short: "the neighbours of a hub", Args: cobra.NoArgs, Long: "One line an IP address.",
-		Example: "  vhub arp list\n  vhub arp list --ip 192.0.2.7", ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: func(c *cobra.Command, _ []string) error {
-			list.Hub = a.hub
-			return read(a, c, api.ListNeighbours, list, writeNeighbours)
-		}})
-	a.tableFlags(listCmd, &list, true)
-	flushCmd := &cobra.Command{Use: "flush", Short: "forget neighbours", Args: cobra.NoArgs,
-		Long:    "Forgets entries of the neighbour table; they are learned again from the next ARP or ND packet.",
-		Example: "  vhub arp flush --port lan", ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: func(c *cobra.Command, _ []string) error {
-			flush.Hub = a.hub
-			return a.flush(c, api.FlushNeighbours, flush, "neighbour")
-		}}
-	a.tableFlags(flushCmd, &flush, true)
-	c.AddCommand(listCmd, flushCmd)
+	c.AddCommand(tableCommands(a,
+		&cobra.Command{Use: "list", Short: "the neighbours of a hub", Long: "One line an IP address.",
+			Example: "  vhub arp list\n  vhub arp list --ip 192.0.2.7"},
+		&cobra.Command{Use: "flush", Short: "forget neighbours", Long: "Forgets entries of the neighbour table; they are learned again from the next ARP or ND packet.",
+			Example: "  vhub arp flush --port lan"},
+		table[api.NeighbourList]{"neighbour", true, api.ListNeighbours, api.FlushNeighbours, writeNeighbours})...)
 	return c
 }
 
