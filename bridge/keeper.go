@@ -456,6 +456,8 @@ func (k *keeper) reconfigure(cfg TAPConfig) error {
 	k.t.mu.Lock()
 	k.t.cfg = cfg
 	k.t.mu.Unlock()
+	k.complained = "" // of what was configured before
+	k.warn()
 	if old.Bridge != "" && old.Bridge != cfg.Bridge {
 		if _, err := k.t.space.removeBridge(old.Bridge); err != nil {
 			k.complain(err.Error())

@@ -65,9 +65,10 @@ func commonIndent(s string) string {
 	return strings.Repeat(" ", max(least, 0))
 }
 
-// item writes a term and what it means.
+// item writes a term and what it means; a line may break behind each of several
+// choices.
 func (p *page) item(term, meaning string) {
-	fmt.Fprintf(p, ".TP\n\\fB%s\\fR\n%s\n", escape(term), escapeLine(meaning))
+	fmt.Fprintf(p, ".TP\n\\fB%s\\fR\n%s\n", escape(term), strings.ReplaceAll(escapeLine(meaning), "|", `|\:`))
 }
 
 // escape makes text safe for roff: a backslash and the hyphens that must stay
