@@ -30,7 +30,7 @@ import (
 type Config struct {
 	Server netip.Addr // IPv4
 	Key    []byte
-	// User, Password and Host may contain one %d, for the number of the client.
+	// User, Password and Host may contain one %d (or %05d), for the number of the client.
 	User, Password, Host string
 	Clients              int
 	// Sources are the addresses of the clients: client i has the i-th of the prefix
@@ -383,9 +383,12 @@ func (c *Crowd) goodbye(now time.Time) {
 	}
 }
 
-// numbered puts the number of a client into a text with %d.
+// numbered puts the number of a client into a text with %d, %05d or the like.
 func numbered(text string, n int) string {
-	return strings.ReplaceAll(text, "%d", fmt.Sprint(n))
+	if !strings.Contains(text, "%") {
+		return text
+	}
+	return fmt.Sprintf(text, n)
 }
 
 // Suites for Config. CheapIKE is for a crowd that shares its processors with the
