@@ -215,5 +215,5 @@ func TestThirtyTwoBehindOneNAT(t *testing.T) {
 	if other := heard.sorted(-1); len(other) > 0 {
 		t.Errorf("from other addresses came %q", other)
 	}
-	t.Logf("%d clients with one private address, port 1701 and tunnel id 1, at %d ports of one address: %d datagrams each way, each at its own client", clients, len(ports), 2*clients*rounds)
+	t.Logf("%d clients with one private address, port 1701 and tunnel id 1, at %d ports of one address: %d datagrams from them and %d to them, each where it belongs", clients, len(ports), clients*rounds, 2*clients*rounds)
 }
