@@ -31,7 +31,7 @@ func (a *app) metricsCommand() *cobra.Command {
 reads: traffic of every port, drops by reason, and each offload of every port as 0
 or 1. A collector that reads files (node_exporter) takes it from a timer; others ask
 the daemon's socket: curl --unix-socket /run/vhub/vhub.sock http://vhub/v1/metrics`,
-		Example: "  vhub metrics\n  vhub metrics >/var/lib/prometheus/node-exporter/vhub.prom", ValidArgsFunction: cobra.NoFileCompletions,
+		Example: "  vhub metrics\n  vhub metrics > /var/lib/prometheus/node-exporter/vhub.prom", ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if a.output == "json" {
 				return usageError{errors.New("metrics: there is only the form that Prometheus reads; see 'vhub -o json status'")}
