@@ -303,8 +303,9 @@ const peerWasAway = 50 * time.Millisecond
 
 // hurry sends the Configure-Request again. xl2tpd starts pppd only when the
 // L2TP session is up: what came before is lost, and pppd's first request is the
-// sign that it is there. Waiting for the timer would cost a second. A peer that
-// has the first one takes this for a copy.
+// sign that it is there, also seconds later on a slow machine, when the timer has
+// repeated ours in vain. Waiting for it would cost seconds. A peer that has the
+// first one takes this for a copy.
 func (a *automaton) hurry() {
 	if a.state == reqSent || a.state == ackSent {
 		a.hurried = true
@@ -340,7 +341,7 @@ func (a *automaton) configureRequest(opts []byte) {
 	if !a.round() {
 		return
 	}
-	if a.state == reqSent && a.repeats == 0 && !a.hurried && !a.settled && a.link.now.Sub(a.sentAt) >= peerWasAway {
+	if a.state == reqSent && !a.hurried && !a.settled && a.link.now.Sub(a.sentAt) >= peerWasAway {
 		defer a.hurry()
 	}
 	a.replyTo, a.reply = a.opts.review(opts, a.naks >= maxFailure)

@@ -547,3 +547,30 @@ func FuzzLink(f *testing.F) {
 		}
 	})
 }
+
+// A client whose pppd starts long after the call, as on a slow machine, does not
+// wait for the timer of what it could not hear: our request comes again behind the
+// acknowledgement of its own, once.
+func TestPeerThatBeginsLate(t *testing.T) {
+	for _, late := range []time.Duration{300 * time.Millisecond, 1250 * time.Millisecond, 4 * time.Second} {
+		l := NewServer(Server{Config: Config{Rand: source{rand.New(rand.NewPCG(1, 1))}}})
+		now := time.Unix(1_700_000_000, 0)
+		end := now.Add(late)
+		var out Out
+		for l.Open(now, &out); !l.Deadline().After(end); l.Advance(now, &out) {
+			now = l.Deadline()
+		}
+		for i, want := range []string{"[LCP ConfAck LCP ConfReq]", "[LCP ConfAck]"} {
+			out.Reset()
+			l.Receive(end.Add(time.Duration(i)*100*time.Millisecond), packetOf("LCP ConfReq 1 5:c0ffee01"), &out)
+			var got []string
+			for _, p := range out.Packets {
+				f := strings.Fields(textOf(p))
+				got = append(got, f[0]+" "+f[1])
+			}
+			if fmt.Sprint(got) != want {
+				t.Errorf("%v after the call, request %d: answered %v, want %s", late, i+1, got, want)
+			}
+		}
+	}
+}
