@@ -156,7 +156,7 @@ func TestRoadWarriorBesideSoftEther(t *testing.T) {
 	}
 	t.Logf("up after: vhub %s, SoftEther %s", figures(ours.total), figures(theirs.total))
 	t.Logf("of it waiting for the server: vhub %s, SoftEther %s", figures(ours.own), figures(theirs.own))
-	if m := median(ours.own); m > ownWithin {
+	if m := median(ours.own); m > ownWithin && ours.overloaded < 2 {
 		t.Errorf("the client waited %v for vhub, want at most %v", m, ownWithin)
 	}
 	if m := median(ours.total); m > upWithin && ours.overloaded < 2 {
