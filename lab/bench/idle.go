@@ -21,11 +21,13 @@ type idle struct {
 	fault      string
 }
 
-// The points of the curve of sessions, and how long idleness is looked at: as
-// long as hellos and dead peer detection take to come round, twice.
+// The points of the curve of sessions, how long the server has to come to rest
+// after the logins (it gives memory back), and how long idleness is looked at
+// then: as long as hellos and dead peer detection take to come round, twice.
 var sessionPoints = []int{0, 1_000, 10_000}
 
 const (
+	idleSettle  = time.Minute
 	idleTime    = 30 * time.Second
 	idleWindows = 2
 	crowdNet    = "100.64.0.0/17" // of the clients, on the wire
@@ -82,6 +84,9 @@ func measureIdle(ctx context.Context, o options) *idle {
 		progress("curve of idle sessions: %d %s", n, orOK(p.point.fault))
 	}
 	most, none := paths[len(paths)-1], paths[0]
+	if !most.down && !sleep(ctx, idleSettle) {
+		return d
+	}
 	for range idleWindows {
 		if most.down {
 			break

@@ -254,7 +254,7 @@ ports, so that every frame meets other entries of the table: the worst case. Idl
 `
 
 const idleText = `One vhub with an l2tp port and a pool, and the crowd of lab/roadclient in another namespace: each client with IKE, ESP, L2TP and PPP of its own, all up, none sending.
-CPU is the daemon's over a time in which it does only what idle sessions need (keepalives, hellos, echoes). Memory is its resident size less
+CPU is the daemon's over a time that begins a minute after the last login and in which it does only what idle sessions need (keepalives, hellos, echoes). Memory is its resident size less
 that without sessions.
 `
 
