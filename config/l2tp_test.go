@@ -50,10 +50,10 @@ func TestL2TPPort(t *testing.T) {
 		Routes: []Route{{To: netip.MustParsePrefix("172.16.0.0/16")}, {netip.MustParsePrefix("10.0.0.0/8"), addr("172.16.0.1")}},
 		DHCP:   "auto", Order: []string{"static", "pool", "radius"}, IPv6: true, MRU: 1400,
 		Methods: []string{"eap-mschapv2", "pap", "chap-md5"}, Radius: "corp", Servers: &c.Radius[0],
-		MaxSessions: 10000, Hello: 30 * time.Second, Aggressive: true,
+		MaxSessions: 10000, Hello: 45 * time.Second, Aggressive: true,
 		IPsec: &IPsec{Role: "responder", Mode: "auto", PeerID: Identity{IDKeyID, "phones"}, KeyFile: "road.psk", Legacy: true,
 			IKE: []string{"aes256-sha1-modp1024"}, PFS: "none", NATT: "auto", IKELifetime: 8 * time.Hour, ESPLifetime: time.Hour,
-			DPDInterval: 30 * time.Second, DPDTimeout: 2 * time.Minute, Replay: 4096, ESN: true},
+			DPDInterval: time.Minute, DPDTimeout: 2 * time.Minute, Replay: 4096, ESN: true},
 	}
 	if !reflect.DeepEqual(l, want) {
 		t.Errorf("got %+v\n%+v\nwant %+v\n%+v", l, l.IPsec, want, want.IPsec)

@@ -357,7 +357,7 @@ hub "default" {
     max_sessions = 10000
 
     # a client silent for so long is asked whether it lives (RFC 2661 section 6.5) (1s..10m)
-    hello = "30s"
+    hello = "45s"
 
     # file with the L2TP tunnel secret (RFC 2661 section 5.1.1), readable by its owner alone; stock clients have none
     #tunnel_secret_file = "lac.secret"
@@ -399,7 +399,7 @@ hub "default" {
     esp_bytes = "0"
 
     # a peer silent for so long is asked whether it lives (RFC 3706); 0s never asks (0 or 1s..1h)
-    dpd_interval = "30s"
+    dpd_interval = "1m"
 
     # a peer that has not answered for so long is gone (1s..1h)
     dpd_timeout = "2m"

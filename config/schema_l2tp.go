@@ -44,7 +44,7 @@ func l2tpAttributes() []*Attribute {
 			Doc: "ask RADIUS alone: users of the local database cannot log in", bind: on(func(p *Port) any { return &p.L2TP.RadiusOnly })},
 		{Name: "max_sessions", Default: "10000", min: 1, max: 100000,
 			Doc: "sessions of the port at once; more are refused", bind: on(func(p *Port) any { return &p.L2TP.MaxSessions })},
-		{Name: "hello", Default: "30s", min: int64(time.Second), max: int64(10 * time.Minute),
+		{Name: "hello", Default: "45s", min: int64(time.Second), max: int64(10 * time.Minute),
 			Doc: "a client silent for so long is asked whether it lives (RFC 2661 section 6.5)", bind: on(func(p *Port) any { return &p.L2TP.Hello })},
 		{Name: "tunnel_secret_file", Example: "lac.secret", check: checkFile,
 			Doc:  "file with the L2TP tunnel secret (RFC 2661 section 5.1.1), readable by its owner alone; stock clients have none",
@@ -70,7 +70,7 @@ func l2tpIPsecAttributes() []*Attribute {
 		"local_id": nil, "ike": nil, "esp": nil, "legacy": nil,
 		"nat_t":        func(a *Attribute) { a.Default = "auto" }, // Windows refuses a server that it believes behind a NAT
 		"ike_lifetime": nil, "esp_lifetime": nil, "esp_bytes": nil,
-		"dpd_interval":  func(a *Attribute) { a.Default = "30s" },
+		"dpd_interval":  func(a *Attribute) { a.Default = "1m" },
 		"dpd_timeout":   func(a *Attribute) { a.Default = "2m" },
 		"replay_window": nil, "esn": nil,
 	}

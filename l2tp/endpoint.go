@@ -17,7 +17,7 @@ type Config struct {
 	// Secret, when not empty, is the tunnel secret: the tunnel is authenticated
 	// (section 5.1.1) and hidden AVPs can be read. Stock clients have none.
 	Secret      []byte
-	HelloEvery  time.Duration // a silent peer is asked; default 30 s, range 1 s to 10 min
+	HelloEvery  time.Duration // a silent peer is asked; default 45 s, range 1 s to 10 min
 	MaxTunnels  int           // of one endpoint; default 4
 	MaxSessions int           // of one tunnel; default 16
 	Rand        io.Reader     // ids, challenges; crypto/rand.Reader in earnest
@@ -28,7 +28,7 @@ func (c Config) withDefaults() Config {
 		c.HostName = "vhub"
 	}
 	if c.HelloEvery == 0 {
-		c.HelloEvery = 30 * time.Second
+		c.HelloEvery = 45 * time.Second
 	}
 	if c.MaxTunnels == 0 {
 		c.MaxTunnels = 4

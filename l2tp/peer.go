@@ -4,8 +4,6 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
-
-	"vhub/internal/packet"
 )
 
 // Peer is one peer of a Server, told apart by what carries it: one IPsec
@@ -21,7 +19,6 @@ type Peer struct {
 	// The loop's.
 	out      Out
 	byID     map[uint32]*session
-	arena    *packet.Arena
 	at       int // in the heap, -1 for not
 	deadline time.Time
 	closed   bool
@@ -89,19 +86,18 @@ func (p *Peer) send(pkts [][]byte) {
 	if len(pkts) == 0 {
 		return
 	}
-	if p.arena == nil {
-		p.arena = packet.NewArena(4 << 10)
-	}
+	w := p.s.pool.Get().(*writer)
 	for _, b := range pkts {
-		p.arena.Reset()
-		out, ok := p.arena.Next(len(b))
+		w.arena.Reset()
+		out, ok := w.arena.Next(len(b))
 		if !ok {
 			continue // longer than any control message of ours
 		}
 		copy(out.Payload(), b)
-		p.c.Send(p.arena.Packets())
+		p.c.Send(w.arena.Packets())
 	}
-	p.arena = nil // an idle peer keeps no buffer
+	w.arena.Reset()
+	p.s.pool.Put(w)
 }
 
 func (p *Peer) event(now time.Time, ev Event) {
@@ -124,7 +120,7 @@ func (p *Peer) advance(now time.Time) {
 	if h := p.heard.Load(); h != p.told {
 		p.told = h
 		for _, x := range p.byID {
-			p.ep.Traffic(now, x.tunnel)
+			p.ep.Traffic(time.UnixMilli(h), x.tunnel)
 			x.link.Heard(time.UnixMilli(h))
 		}
 	}

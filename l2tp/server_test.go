@@ -168,8 +168,9 @@ func (o *office) client(user, password, host string) *remote {
 	return r
 }
 
-// run lets the client and the server talk until done or the limit.
-func (r *remote) run(limit time.Duration, done func() bool) bool {
+// run lets the client and the server talk until done or the limit. What the server sends
+// is shown to each of those who see.
+func (r *remote) run(limit time.Duration, done func() bool, see ...func(b []byte)) bool {
 	for end := time.Now().Add(limit); ; {
 		if len(r.out.Packets) > 0 && !r.cut {
 			r.recv(time.Now(), r.out.Packets)
@@ -182,6 +183,9 @@ func (r *remote) run(limit time.Duration, done func() bool) bool {
 		r.queue = nil
 		r.mu.Unlock()
 		for _, b := range q {
+			for _, f := range see {
+				f(b)
+			}
 			r.c.Receive(time.Now(), b, &r.out)
 		}
 		if d := r.c.Deadline(); !d.IsZero() && !d.After(time.Now()) {
@@ -515,6 +519,43 @@ func TestSessionLimit(t *testing.T) {
 		back.up()
 		if back.c.Local != phone.c.Local {
 			t.Errorf("back with %v, before %v", back.c.Local, phone.c.Local)
+		}
+	})
+}
+
+// TestIdleClientIsAskedSeldom: one that asks nothing itself gets a hello each 45 s,
+// and its acknowledgement makes every other question needless. When it is gone, that is found
+// out within a minute and a half.
+func TestIdleClientIsAskedSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOffice(t, nil)
+		defer o.close()
+		r := &remote{o: o, addr: netip.MustParseAddrPort("203.0.113.9:4500")}
+		r.c = NewClient(Config{HelloEvery: 10 * time.Minute, Rand: rand.Reader},
+			ppp.Client{User: "alice", Password: "secret", IPv4: true, IPv6: true, Config: ppp.Config{EchoEvery: -1, Rand: rand.Reader}})
+		r.p = o.server.Accept(r)
+		r.recv = r.p.NewReceiver()
+		if err := r.c.Dial(time.Now(), 1, &r.out); err != nil {
+			t.Fatal(err)
+		}
+		r.up()
+		r.run(5*time.Second, func() bool { return false }) // last words of the login
+		hellos, others := 0, 0
+		r.run(10*time.Minute, func() bool { return false }, func(b []byte) {
+			if h, body, err := ParseHeader(b); err == nil && h.Control && len(body) > 0 {
+				hellos++
+			} else {
+				others++
+			}
+		})
+		if hellos < 12 || hellos > 14 || others > 0 {
+			t.Errorf("%d hellos and %d other packets in 10 minutes, want 13 and none", hellos, others)
+		}
+		r.cut = true
+		began := time.Now()
+		r.run(5*time.Minute, func() bool { return len(o.server.Sessions()) == 0 })
+		if took := time.Since(began); took > 90*time.Second {
+			t.Errorf("a client that is gone was noticed after %v", took)
 		}
 	})
 }

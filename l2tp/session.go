@@ -92,7 +92,8 @@ func (p *Peer) newSession(now time.Time, ev Event) {
 		s.log.Warn("login refused: the port has its limit of sessions", "client", p.c.Remote(), "limit", s.cfg.MaxSessions)
 		return
 	}
-	x.link = ppp.NewServer(ppp.Server{Name: "vhub", Methods: s.cfg.Methods, Config: ppp.Config{MRU: s.cfg.MRU, Rand: s.cfg.Rand}})
+	x.link = ppp.NewServer(ppp.Server{Name: "vhub", Methods: s.cfg.Methods,
+		Config: ppp.Config{MRU: s.cfg.MRU, EchoEvery: 2 * p.ep.cfg.HelloEvery, Rand: s.cfg.Rand}})
 	p.byID[sessionKey(ev.Tunnel, ev.Session)] = x
 	s.sessions[x.name] = x
 	p.publish()

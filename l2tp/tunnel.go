@@ -337,12 +337,19 @@ func (t *tunnel) deadline() time.Time {
 	return next
 }
 
-// Traffic tells the endpoint that data came from the peer by this tunnel, so
-// that no hello is needed.
-func (e *Endpoint) Traffic(now time.Time, tunnel uint16) {
-	if t := e.tunnels[tunnel]; t != nil {
-		t.helloAt = now.Add(e.cfg.HelloEvery)
+// Traffic tells the endpoint when something last came from the peer by this
+// tunnel: no hello is needed before it has been silent for HelloEvery.
+func (e *Endpoint) Traffic(heard time.Time, tunnel uint16) {
+	if t := e.tunnels[tunnel]; t != nil && !t.helloAt.IsZero() {
+		t.helloAt = maxTime(t.helloAt, heard.Add(e.cfg.HelloEvery))
 	}
+}
+
+func maxTime(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 var stopReasons = map[uint16]string{1: "request to clear the tunnel", 2: "general error", 3: "the tunnel exists already",

@@ -54,7 +54,7 @@ func ParseMethod(name string) (Method, error) {
 type Config struct {
 	MRU       int           // largest packet in bytes that this end takes. Default 1400
 	Restart   time.Duration // before a request is repeated, the second time twice that, then three times (RFC 1661 section 4.6). Default 1 s
-	EchoEvery time.Duration // between two echo requests while the link is open. Default 20 s; negative: never
+	EchoEvery time.Duration // a peer of an open link silent for so long is sent an echo request, and then another each time. Default 20 s; negative: never
 	EchoFails int           // unanswered ones until the peer counts as gone. Default 4
 	Setup     time.Duration // from Open until a network protocol is up. Default 60 s
 	Rand      io.Reader     // magic numbers and challenges: crypto/rand.Reader

@@ -422,13 +422,13 @@ func (l *Link) Deadline() time.Time {
 	return d
 }
 
-// echo asks a peer that was not heard whether it is there.
+// echo asks a peer that was not heard for EchoEvery whether it is there.
 func (l *Link) echo() {
-	l.echoAt = l.now.Add(l.cfg.EchoEvery)
-	if l.now.Sub(l.lastHeard) < l.cfg.EchoEvery {
-		l.missed = 0
+	if at := l.lastHeard.Add(l.cfg.EchoEvery); at.After(l.now) {
+		l.echoAt, l.missed = at, 0
 		return
 	}
+	l.echoAt = l.now.Add(l.cfg.EchoEvery)
 	if l.missed++; l.missed > l.cfg.EchoFails {
 		l.end(PeerSilent, "")
 		return
@@ -438,9 +438,17 @@ func (l *Link) echo() {
 	l.send(ProtoLCP, codeEchoReq, l.echoID, []byte{byte(m >> 24), byte(m >> 16), byte(m >> 8), byte(m)})
 }
 
-// Heard tells that the peer sent IP packets: it is alive, and no echo request
-// is needed for a while.
-func (l *Link) Heard(now time.Time) { l.lastHeard, l.missed = now, 0 }
+// Heard tells when something came from the peer that the link does not see, an IP
+// packet say: it was alive then, and no echo request is needed for a while.
+func (l *Link) Heard(at time.Time) {
+	if at.Before(l.lastHeard) {
+		return
+	}
+	l.lastHeard, l.missed = at, 0
+	if !l.echoAt.IsZero() {
+		l.echoAt = at.Add(l.cfg.EchoEvery)
+	}
+}
 
 // Close ends the link: the peer is told, and EventEnd follows when it has
 // confirmed or after two requests.

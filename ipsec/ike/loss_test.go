@@ -14,7 +14,9 @@ func cheap(mods ...func(*Peer)) func(*Peer) {
 	return func(p *Peer) {
 		p.Suites = quickSuites
 		for _, m := range mods {
-			m(p)
+			if m != nil {
+				m(p)
+			}
 		}
 	}
 }
