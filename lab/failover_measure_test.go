@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"vhub/internal/netlab"
+	"vhub/lab/sites"
 )
 
 // ikeWatch is a tcpdump of IKE; it tells when a negotiation was on the wire.
@@ -29,15 +31,19 @@ func watchIKE(ns *netlab.NS, ifname string) ikeWatch {
 
 var ikeLine = regexp.MustCompile(`(?m)^(\d+\.\d+) IP (\d+\.\d+\.\d+\.\d+)\.\d+ > .*?phase (1|2/others) I (ident|agg|oakley-quick)`)
 
-// negotiation is when the first and the last message of main and quick mode came
-// from an address, after a time.
-func (w ikeWatch) negotiation(after time.Time, from string) (begin, end time.Time) {
+// negotiation is when the first and the last message of phase 1, in that mode, and
+// of quick mode came from an address, after a time.
+func (w ikeWatch) negotiation(after time.Time, from, mode string) (begin, end time.Time) {
+	phase1 := map[string]string{"main": "ident", "aggressive": "agg"}[mode]
 	for _, m := range ikeLine.FindAllStringSubmatch(w.proc.Output(), -1) {
 		at := unixTime(m[1])
 		if m[2] != from || at.Before(after) {
 			continue
 		}
-		if begin.IsZero() {
+		switch {
+		case begin.IsZero() && m[4] != phase1:
+			continue
+		case begin.IsZero():
 			begin = at
 		}
 		end = at
@@ -50,9 +56,94 @@ func unixTime(text string) time.Time {
 	return time.UnixMicro(int64(f * 1e6))
 }
 
+// segmentWatch is a tcpdump at a host of the segment: the pings that it is asked,
+// and what is announced to it.
+type segmentWatch struct {
+	proc *netlab.Proc
+	read int // bytes of the output
+	all  []sighting
+}
+
+// sighting is a ping of a number, or an announcement of an address (seq 0).
+type sighting struct {
+	at   time.Time
+	seq  int
+	addr string
+}
+
+func watchSegment(ns *netlab.NS, ifname string) *segmentWatch {
+	w := &segmentWatch{proc: ns.Start("segment", "tcpdump", "-l", "-n", "-tt", "--immediate-mode", "-Q", "in", "-i", ifname,
+		"arp or icmp[icmptype] = icmp-echo or (icmp6 and ip6[40] = 136)")}
+	ns.Lab().WaitFor("tcpdump", 5*time.Second, func() (bool, string) {
+		out := w.proc.Output()
+		return strings.Contains(out, "listening on"), out
+	})
+	return w
+}
+
+var segmentLine = regexp.MustCompile(`^(\d+\.\d+) (?:IP \S+ > \S+: ICMP echo request, id \d+, seq (\d+),|` +
+	`ARP, Request who-has (\S+) tell (\S+),|ARP, Reply (\S+) is-at |IP6 \S+ > ff02::1: ICMP6, neighbor advertisement, tgt is ([0-9a-f:]+),)`)
+
+// more reads what came since. An ARP request counts where it asks for its own
+// sender's address (RFC 5227 section 3).
+func (w *segmentWatch) more() {
+	raw, _ := os.ReadFile(w.proc.Log)
+	whole := strings.LastIndexByte(string(raw), '\n') + 1
+	for text := range strings.Lines(string(raw[w.read:whole])) {
+		m := segmentLine.FindStringSubmatch(text)
+		if m == nil || m[3] != m[4] {
+			continue
+		}
+		s := sighting{at: unixTime(m[1]), addr: m[3] + m[5] + m[6]}
+		s.seq, _ = strconv.Atoi(m[2])
+		w.all = append(w.all, s)
+	}
+	w.read = whole
+}
+
+// announced waits for the nth announcement of an address after a time.
+func (w *segmentWatch) announced(t *testing.T, after time.Time, addr string, nth int) time.Time {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		w.more()
+		seen := 0
+		for _, s := range w.all {
+			if s.addr == addr && s.at.After(after) {
+				if seen++; seen == nth {
+					return s.at
+				}
+			}
+		}
+	}
+	t.Fatalf("%s is not announced %d times after %v: %s", addr, nth, after, w.proc.Output())
+	return time.Time{}
+}
+
+// answered is when the first ping that the host was asked after a time had its
+// answer back at the other end, as a ping there tells that has ended. The clock is
+// the host's: a guest has its own. A ping was asked before it was seen here, so its
+// answer was back at the latest its round trip after that.
+func (w *segmentWatch) answered(t *testing.T, after time.Time, asker *stamped) time.Time {
+	t.Helper()
+	w.more()
+	asker.more()
+	trips := map[int]time.Duration{}
+	for _, a := range asker.answers {
+		trips[a.seq] = a.rtt
+	}
+	for _, s := range w.all {
+		if rtt, ok := trips[s.seq]; ok && s.at.After(after) {
+			return s.at.Add(rtt)
+		}
+	}
+	t.Fatalf("no ping from the other end after %v has an answer: %d answers", after, len(asker.answers))
+	return time.Time{}
+}
+
 // stamped is a ping of 100 a second that notes when each answer came.
 type stamped struct {
-	proc    *netlab.Proc
+	proc    *netlab.Proc // nil in a guest
+	log     string
 	read    int      // bytes of the output
 	answers []answer // so far
 	cuts    []recovered
@@ -62,11 +153,17 @@ type stamped struct {
 func pingStamped(from *netlab.NS, to string) *stamped {
 	runs++
 	s := &stamped{proc: from.Start(fmt.Sprintf("ping%d", runs), "stdbuf", "-oL", "ping", "-n", "-D", "-i", "0.01", "-s", "16", to)}
-	from.Lab().WaitFor("answer of "+to, 5*time.Second, func() (bool, string) {
-		s.more()
-		return len(s.answers) > 0, s.proc.Output()
-	})
+	s.log = s.proc.Log
+	s.begins(from.Lab(), to)
 	return s
+}
+
+// begins waits for the first answer.
+func (s *stamped) begins(l *netlab.Lab, to string) {
+	l.WaitFor("answer of "+to, 5*time.Second, func() (bool, string) {
+		s.more()
+		return len(s.answers) > 0, s.log
+	})
 }
 
 var stampedLine = regexp.MustCompile(`^\[(\d+\.\d+)\] \d+ bytes from .* icmp_seq=(\d+) .*time=([\d.]+)`)
@@ -82,7 +179,7 @@ func (a answer) asked() time.Time { return a.at.Add(-a.rtt) }
 
 // more reads the answers that came since, and keeps all in the order of asking.
 func (s *stamped) more() {
-	raw, _ := os.ReadFile(s.proc.Log)
+	raw, _ := os.ReadFile(s.log)
 	whole := strings.LastIndexByte(string(raw), '\n') + 1
 	for line := range strings.Lines(string(raw[s.read:whole])) {
 		m := stampedLine.FindStringSubmatch(line)
@@ -149,18 +246,69 @@ type sessionResult struct {
 	Error      string  `json:"error"`
 }
 
-// endSession ends a session that must have lived until now.
-func endSession(t *testing.T, p *netlab.Proc) sessionResult {
+// tcpSession is a session that must live through it all.
+type tcpSession struct {
+	proc   *netlab.Proc // nil in a guest
+	told   string       // file with a line for each echo, or for each question at the server
+	rounds int          // that were looked at
+}
+
+// startSession starts one and waits for its first echoes.
+func startSession(t *testing.T, from *netlab.NS, to string) *tcpSession {
 	t.Helper()
-	p.Signal(2)
-	select {
-	case <-p.Done():
-	case <-time.After(35 * time.Second):
-		t.Fatalf("the session does not end: %s", p.Output())
+	s := &tcpSession{told: filepath.Join(from.Lab().Dir(), from.Name+".echoes")}
+	s.proc = from.Start("session", sites.Tool(t), "session", "-connect", to+":7777", "-for", "10m", "-echoes", s.told)
+	s.goesOn(t, 30*time.Second)
+	return s
+}
+
+// goesOn waits for two rounds from now on: the second at least began after now. It
+// returns the longest wait for one since the call before, which must not be over
+// the limit.
+func (s *tcpSession) goesOn(t *testing.T, limit time.Duration) (longest time.Duration) {
+	t.Helper()
+	have := len(s.lines())
+	for end := time.Now().Add(limit + 5*time.Second); ; time.Sleep(10 * time.Millisecond) {
+		all := s.lines()
+		if len(all) >= have+2 {
+			for _, text := range all[s.rounds:] {
+				ms, _ := strconv.ParseFloat(text, 64)
+				longest = max(longest, time.Duration(ms*float64(time.Millisecond)))
+			}
+			s.rounds = len(all)
+			if longest > limit {
+				t.Errorf("a TCP session stood still for %v, want at most %v", longest, limit)
+			}
+			return longest
+		}
+		if time.Now().After(end) {
+			t.Fatalf("a TCP session does not go on within %v: %d rounds, then %d", limit, have, len(all))
+		}
 	}
-	var res sessionResult
-	if err := json.Unmarshal([]byte(p.Output()), &res); err != nil || res.Error != "" || res.Rounds == 0 {
-		t.Errorf("the TCP session: %v %s", err, p.Output())
+}
+
+// lines is the whole lines of its file.
+func (s *tcpSession) lines() []string {
+	raw, _ := os.ReadFile(s.told)
+	return strings.Fields(string(raw[:strings.LastIndexByte(string(raw), '\n')+1]))
+}
+
+// end ends a session that must have lived until now.
+func (s *tcpSession) end(t *testing.T) sessionResult {
+	t.Helper()
+	s.proc.Signal(2)
+	select {
+	case <-s.proc.Done():
+	case <-time.After(35 * time.Second):
+		t.Fatalf("the session does not end: %s", s.proc.Output())
+	}
+	return s.judge(t, s.proc.Output())
+}
+
+func (s *tcpSession) judge(t *testing.T, out string) (res sessionResult) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(out), &res); err != nil || res.Error != "" || res.Rounds == 0 {
+		t.Errorf("the TCP session: %v %s", err, out)
 	}
 	return res
 }

@@ -11,7 +11,8 @@ import (
 )
 
 // etherIP joins a TAP to raw IP protocol 97 (RFC 3378). It is deliberately
-// plain: one frame a system call, the kernel fragments and puts together.
+// plain: one frame a system call, the kernel fragments and puts together, and
+// routes each packet, so a router may go over to another line under it.
 // With -swapped it writes the header as OpenBSD-style peers do (03 00).
 func etherIP(args []string) error {
 	fs := flag.NewFlagSet("etherip", flag.ContinueOnError)
@@ -34,17 +35,17 @@ func etherIP(args []string) error {
 		return err
 	}
 	failed := make(chan error, 2)
-	go func() { failed <- fromWire(fd, addr.Is4(), tap) }()
-	go func() { failed <- toWire(fd, *swapped, tap) }()
+	go func() { failed <- fromWire(fd, addr, tap) }()
+	go func() { failed <- toWire(fd, addr, *swapped, tap) }()
 	return <-failed
 }
 
 const protocol = 97
 
 func rawSocket(peer netip.Addr) (int, error) {
-	family, to := unix.AF_INET6, unix.Sockaddr(&unix.SockaddrInet6{Addr: peer.As16()})
+	family := unix.AF_INET6
 	if peer.Is4() {
-		family, to = unix.AF_INET, &unix.SockaddrInet4{Addr: peer.As4()}
+		family = unix.AF_INET
 	}
 	fd, err := unix.Socket(family, unix.SOCK_RAW, protocol)
 	if err != nil {
@@ -55,10 +56,7 @@ func rawSocket(peer netip.Addr) (int, error) {
 	} else {
 		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_DONT)
 	}
-	if err != nil {
-		return 0, err
-	}
-	return fd, unix.Connect(fd, to)
+	return fd, err
 }
 
 // passing tells errors that a wire brings and that a switch rides over.
@@ -67,18 +65,21 @@ func passing(err error) bool {
 		errors.Is(err, unix.ENOPROTOOPT) || errors.Is(err, unix.EINTR) || errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.EPERM)
 }
 
-func fromWire(fd int, v4 bool, tap *water.Interface) error {
+func fromWire(fd int, peer netip.Addr, tap *water.Interface) error {
 	buf := make([]byte, 1<<16)
 	for {
-		n, err := unix.Read(fd, buf)
+		n, from, err := unix.Recvfrom(fd, buf, 0)
 		if err != nil {
 			if passing(err) {
 				continue
 			}
 			return fmt.Errorf("from the wire: %w", err)
 		}
+		if !comesFrom(from, peer) {
+			continue
+		}
 		p := buf[:n]
-		if v4 { // a raw IPv4 socket hands over the IP header too
+		if peer.Is4() { // a raw IPv4 socket hands over the IP header too
 			if n < 20 || n < int(p[0]&15)*4 {
 				continue
 			}
@@ -93,7 +94,21 @@ func fromWire(fd int, v4 bool, tap *water.Interface) error {
 	}
 }
 
-func toWire(fd int, swapped bool, tap *water.Interface) error {
+func comesFrom(from unix.Sockaddr, peer netip.Addr) bool {
+	switch a := from.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrFrom4(a.Addr) == peer
+	case *unix.SockaddrInet6:
+		return netip.AddrFrom16(a.Addr) == peer
+	}
+	return false
+}
+
+func toWire(fd int, peer netip.Addr, swapped bool, tap *water.Interface) error {
+	to := unix.Sockaddr(&unix.SockaddrInet6{Addr: peer.As16()})
+	if peer.Is4() {
+		to = &unix.SockaddrInet4{Addr: peer.As4()}
+	}
 	buf := make([]byte, 1<<16)
 	buf[0] = 0x30
 	if swapped {
@@ -104,7 +119,7 @@ func toWire(fd int, swapped bool, tap *water.Interface) error {
 		if err != nil {
 			return fmt.Errorf("from the TAP: %w", err)
 		}
-		if _, err := unix.Write(fd, buf[:2+n]); err != nil && !passing(err) {
+		if err := unix.Sendto(fd, buf[:2+n], 0, to); err != nil && !passing(err) {
 			return fmt.Errorf("to the wire: %w", err)
 		}
 	}

@@ -11,9 +11,9 @@
 //	tool inform -dev NAME -from ADDR
 //	tool road-crowd -server ADDR -key KEY -user u%d -password PASS -from 10.64.0.0/16 -n 10000 [-window N | -over 1s]
 //	tool road-tap -server ADDR -key KEY -user NAME -password PASS -tap NAME -routes PREFIX,...
-//	tool session-server -listen ADDR:PORT
+//	tool session-server -listen ADDR:PORT [-questions FILE]
 //	tool vlan -dev NAME -tap NAME -id N
-//	tool session -connect ADDR:PORT -for 120s -every 50ms
+//	tool session -connect ADDR:PORT -for 120s -every 50ms [-echoes FILE]
 package main
 
 import (

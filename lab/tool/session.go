@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"flag"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -10,11 +11,19 @@ import (
 	"time"
 )
 
-// sessionServer echoes what it is sent, for ever.
+// question is how many bytes a session asks and is echoed at a time.
+const question = 64
+
+// sessionServer echoes questions, for ever.
 func sessionServer(args []string) error {
 	fs := flag.NewFlagSet("session-server", flag.ContinueOnError)
 	listen := fs.String("listen", ":7777", "address to listen on")
+	questions := fs.String("questions", "", "file that gets a line for each question: how long after the one before, in ms")
 	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	told, err := tellTo(*questions)
+	if err != nil {
 		return err
 	}
 	ln, err := net.Listen("tcp", *listen)
@@ -28,10 +37,30 @@ func sessionServer(args []string) error {
 		}
 		go func() {
 			defer c.Close()
-			_, _ = io.Copy(c, c)
+			buf, last := make([]byte, question), time.Now()
+			for {
+				if _, err := io.ReadFull(c, buf); err != nil {
+					return
+				}
+				fmt.Fprintf(told, "%.3f\n", milliseconds(time.Since(last)))
+				last = time.Now()
+				if _, err := c.Write(buf); err != nil {
+					return
+				}
+			}
 		}()
 	}
 }
+
+// tellTo makes a file for lines; without a name they go nowhere.
+func tellTo(name string) (io.Writer, error) {
+	if name == "" {
+		return io.Discard, nil
+	}
+	return os.Create(name)
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // SessionResult is what a session prints at its end, as JSON.
 type SessionResult struct {
@@ -50,7 +79,12 @@ func session(args []string) error {
 	connect := fs.String("connect", "", "server address")
 	length := fs.Duration("for", time.Minute, "how long")
 	every := fs.Duration("every", 50*time.Millisecond, "pause between questions")
+	echoes := fs.String("echoes", "", "file that gets a line for each echo: how long it took, in ms")
 	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	told, err := tellTo(*echoes)
+	if err != nil {
 		return err
 	}
 	c, err := net.DialTimeout("tcp", *connect, 10*time.Second)
@@ -59,7 +93,7 @@ func session(args []string) error {
 	}
 	defer c.Close()
 	var res SessionResult
-	buf := make([]byte, 64)
+	buf := make([]byte, question)
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, os.Interrupt)
 	for end := time.Now().Add(*length); time.Now().Before(end) && len(interrupted) == 0; time.Sleep(*every) {
@@ -68,7 +102,7 @@ func session(args []string) error {
 		if _, err = c.Write(buf); err == nil {
 			_, err = io.ReadFull(c, buf)
 		}
-		wait := float64(time.Since(start).Microseconds()) / 1000
+		wait := milliseconds(time.Since(start))
 		if wait > res.MaxStallMS {
 			res.MaxStallMS, res.StallAt = wait, start
 		}
@@ -80,6 +114,7 @@ func session(args []string) error {
 			break
 		}
 		res.Rounds++
+		fmt.Fprintf(told, "%.3f\n", wait)
 	}
 	return json.NewEncoder(os.Stdout).Encode(res)
 }
