@@ -381,13 +381,11 @@ func TestSetPeersAndClose(t *testing.T) {
 	}
 }
 
-// The commit bit, set by either side (NEC IX: "ipsec commit-bit"): who sets it says CONNECTED, who
-// sees it waits for that, or for a packet on the new SA, or for a second.
 // Extended sequence numbers are used where both sides have them, and only there; a
 // side without them is no obstacle.
 func TestESN(t *testing.T) {
 	for _, c := range []struct{ initiator, responder bool }{{true, true}, {true, false}, {false, true}, {false, false}} {
-		for name, mod := range map[string]func(*Peer){"GCM": nil, "CBC": func(p *Peer) {
+		for name, mod := range map[string]func(*Peer){"GCM": func(*Peer) {}, "CBC": func(p *Peer) {
 			p.ESP = []esp.Suite{{Cipher: esp.AESCBC, KeyBits: 256, Auth: esp.HMACSHA256}}
 		}} {
 			d, a := dialler(cheap(mod)), answerer(cheap(mod))
@@ -403,6 +401,8 @@ func TestESN(t *testing.T) {
 	}
 }
 
+// The commit bit, set by either side (NEC IX: "ipsec commit-bit"): who sets it says CONNECTED, who
+// sees it waits for that, or for a packet on the new SA, or for a second.
 func TestCommitBit(t *testing.T) {
 	t.Run("set by the responder", func(t *testing.T) {
 		d, a := dialler(cheap()), answerer(cheap(func(p *Peer) { p.CommitBit = true }))
