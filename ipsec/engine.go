@@ -23,6 +23,7 @@ type Engine struct {
 	readers  []*reader
 	table    *spiTable
 	packets  chan ike.Packet // from readers to the loop
+	late     chan ike.Packet // small informational messages that found packets full
 	notes    chan note
 	wake     chan struct{} // the deadline may have changed
 	events   eventQueue
@@ -57,8 +58,13 @@ type owner struct {
 
 // The queues between readers and loop, in messages. IKE messages that find the
 // queue full are lost and come again; notes are made again by the next packet.
+//
+// Negotiations that wait long are repeated and best lost soon. Deletes are said
+// once: thousands of clients that hang up at once are to be gone at once.
 const (
 	packetQueue = 512
+	lateQueue   = 16384
+	lateMax     = 512 // bytes of such a message
 	noteQueue   = 1024
 )
 
@@ -74,7 +80,7 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e := &Engine{
 		cfg: cfg, net: cfg.Network, table: newSPITable(),
-		packets: make(chan ike.Packet, packetQueue), notes: make(chan note, noteQueue),
+		packets: make(chan ike.Packet, packetQueue), late: make(chan ike.Packet, lateQueue), notes: make(chan note, noteQueue),
 		wake: make(chan struct{}, 1), sealers: newSealers(cfg.Sealers),
 		peers: map[string]*peerState{}, roads: map[string]*roadState{}, owners: map[*ike.Peer]owner{},
 		sessions: map[ike.SessionID]*session{}, uplinks: map[netip.Addr]int{},

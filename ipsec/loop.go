@@ -25,12 +25,9 @@ func (e *Engine) loop(ctx context.Context) {
 			e.goodbye()
 			return
 		case p := <-e.packets:
-			e.work(func(now time.Time) {
-				if err := e.ike.Receive(now, p, &e.out); err != nil {
-					e.count.ikeBad.Add(1)
-					e.cfg.Log.Debug("ipsec: ike message dropped", "from", p.Remote, "reason", err)
-				}
-			})
+			e.message(p)
+		case p := <-e.late:
+			e.message(p)
 		case n := <-e.notes:
 			e.work(func(now time.Time) { e.take(now, n) })
 		case <-timer.C:
@@ -39,6 +36,16 @@ func (e *Engine) loop(ctx context.Context) {
 		}
 		timer.Reset(time.Until(e.deadline()))
 	}
+}
+
+// message gives IKE a message.
+func (e *Engine) message(p ike.Packet) {
+	e.work(func(now time.Time) {
+		if err := e.ike.Receive(now, p, &e.out); err != nil {
+			e.count.ikeBad.Add(1)
+			e.cfg.Log.Debug("ipsec: ike message dropped", "from", p.Remote, "reason", err)
+		}
+	})
 }
 
 // work runs f with the loop's state and carries out what came of it.

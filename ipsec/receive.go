@@ -97,8 +97,8 @@ func (r *reader) sort(d *Datagram, data []byte) {
 	}
 }
 
-// ike hands a copy to the loop. When the loop is behind, the message is lost:
-// IKE repeats itself, and readers wait for nobody.
+// ike hands a copy to the loop. When the loop is behind, the message is lost,
+// but for deletes: IKE repeats the others itself, and readers wait for nobody.
 func (r *reader) ike(d *Datagram, data []byte) {
 	if len(data) > maxIKE {
 		r.engine.count.runt.Add(1)
@@ -110,9 +110,26 @@ func (r *reader) ike(d *Datagram, data []byte) {
 	}
 	select {
 	case r.engine.packets <- p:
+		return
 	default:
-		r.engine.count.ikeLost.Add(1)
 	}
+	if informs(data) && len(data) <= lateMax {
+		select {
+		case r.engine.late <- p:
+			return
+		default:
+		}
+	}
+	r.engine.count.ikeLost.Add(1)
+}
+
+// informs tells an encrypted informational message, which a delete is, by its header
+// (RFC 2408 3.1). On UDP 4500 the non-ESP marker stands before it.
+func informs(data []byte) bool {
+	if len(data) >= 4 && [4]byte(data) == nonESPMarker {
+		data = data[4:]
+	}
+	return len(data) > 28 && data[18] == byte(ike.ExchangeInformational) && ike.Flags(data[19])&ike.FlagEncrypted != 0
 }
 
 // esp puts a packet into the batch, after flushing another SA's or sender's.

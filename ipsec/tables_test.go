@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"vhub/ipsec/esp"
+	"vhub/ipsec/ike"
 )
 
 func TestSPITableAgainstMap(t *testing.T) {
@@ -223,6 +224,42 @@ func TestUDPSum(t *testing.T) {
 		}
 		if total != 0xffff || sum == 0 {
 			t.Errorf("%d bytes: field %#x, sum %#x", n, sum, total)
+		}
+	}
+}
+
+// TestDeletesOutliveAFullQueue: of what finds the queue of IKE messages full, only what
+// is encrypted, informational and small is kept.
+func TestDeletesOutliveAFullQueue(t *testing.T) {
+	e := &Engine{packets: make(chan ike.Packet, 1), late: make(chan ike.Packet, 8)}
+	r := &reader{engine: e, kind: NATT, local: netip.MustParseAddrPort("0.0.0.0:4500")}
+	message := func(exchange ike.Exchange, flags ike.Flags, size int) []byte {
+		b := make([]byte, 4+size) // non-ESP marker, header, body
+		b[4], b[4+18], b[4+19] = 1, byte(exchange), byte(flags)
+		return b
+	}
+	d := &Datagram{Local: netip.MustParseAddr("192.0.2.1")}
+	r.ike(d, message(ike.ExchangeMain, 0, 100)) // now it is full
+	for _, c := range []struct {
+		name string
+		data []byte
+		kept bool
+	}{
+		{"delete", message(ike.ExchangeInformational, ike.FlagEncrypted, 92), true},
+		{"delete without marker", message(ike.ExchangeInformational, ike.FlagEncrypted, 92)[4:], true},
+		{"clear notify", message(ike.ExchangeInformational, 0, 92), false},
+		{"main mode", message(ike.ExchangeMain, 0, 92), false},
+		{"quick mode", message(ike.ExchangeQuick, ike.FlagEncrypted, 92), false},
+		{"large", message(ike.ExchangeInformational, ike.FlagEncrypted, lateMax), false},
+		{"runt", message(ike.ExchangeInformational, ike.FlagEncrypted, 20), false},
+	} {
+		lost := e.count.ikeLost.Load()
+		r.ike(d, c.data)
+		if kept := len(e.late) == 1; kept != c.kept || (e.count.ikeLost.Load() == lost+1) == c.kept {
+			t.Errorf("%s: kept %v, %d lost", c.name, kept, e.count.ikeLost.Load()-lost)
+		}
+		for len(e.late) > 0 {
+			<-e.late
 		}
 	}
 }

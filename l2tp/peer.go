@@ -119,9 +119,10 @@ func (p *Peer) event(now time.Time, ev Event) {
 func (p *Peer) advance(now time.Time) {
 	if h := p.heard.Load(); h != p.told {
 		p.told = h
+		at := now.Add(-max(0, time.Duration(now.UnixMilli()-h)*time.Millisecond)) // by the monotonic clock
 		for _, x := range p.byID {
-			p.ep.Traffic(time.UnixMilli(h), x.tunnel)
-			x.link.Heard(time.UnixMilli(h))
+			p.ep.Traffic(at, x.tunnel)
+			x.link.Heard(at)
 		}
 	}
 	p.ep.Advance(now, &p.out)

@@ -102,7 +102,17 @@ func (t *tunnel) receive(now time.Time, h Header, body []byte, out *Out) {
 		t.close("", false, out)
 	}
 	t.ch.flush(now, out)
-	t.helloAt = now.Add(t.e.cfg.HelloEvery)
+	t.helloAt = t.e.helloTime(now)
+}
+
+// helloSlack is how much later than it is due a hello may come: those of many
+// peers then go together, and the processor sleeps in between.
+const helloSlack = 250 * time.Millisecond
+
+// helloTime is when a peer that was heard at a time is asked.
+func (e *Endpoint) helloTime(heard time.Time) time.Time {
+	at := heard.Add(e.cfg.HelloEvery + helloSlack)
+	return at.Add(-time.Duration(at.UnixNano() % int64(helloSlack))) // Truncate would lose the monotonic clock
 }
 
 // message acts on one message whose turn it is.
@@ -309,7 +319,7 @@ func (t *tunnel) advance(now time.Time, out *Out) {
 	}
 	// Section 6.5: a hello only when nothing else is on its way.
 	if t.state == established && !t.helloAt.IsZero() && !now.Before(t.helloAt) {
-		t.helloAt = now.Add(t.e.cfg.HelloEvery)
+		t.helloAt = t.e.helloTime(now)
 		if t.ch.idle() {
 			t.ch.send(0, newMessage(Hello))
 		}
@@ -341,7 +351,7 @@ func (t *tunnel) deadline() time.Time {
 // tunnel: no hello is needed before it has been silent for HelloEvery.
 func (e *Endpoint) Traffic(heard time.Time, tunnel uint16) {
 	if t := e.tunnels[tunnel]; t != nil && !t.helloAt.IsZero() {
-		t.helloAt = maxTime(t.helloAt, heard.Add(e.cfg.HelloEvery))
+		t.helloAt = maxTime(t.helloAt, e.helloTime(heard))
 	}
 }
 

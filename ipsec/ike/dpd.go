@@ -18,6 +18,10 @@ type dpd struct {
 // dpdGap is the time between two questions that are not answered.
 const dpdGap = 2 * time.Second
 
+// dpdSlack is how much later than it is due a silent peer may be looked at: those of
+// many peers then go together, and the processor sleeps in between.
+const dpdSlack = 250 * time.Millisecond
+
 func (p *Peer) dpdInterval() time.Duration { return or(p.DPD, 20*time.Second) }
 
 func (d *dpd) start(p *phase1) {
@@ -51,7 +55,8 @@ func (d *dpd) advance(p *phase1) {
 	}
 	switch {
 	case d.asked == 0 && heard.Add(interval).After(now):
-		d.next = heard.Add(interval)
+		next := heard.Add(interval + dpdSlack)
+		d.next = next.Add(-time.Duration(next.UnixNano() % int64(dpdSlack)))
 	case d.asked >= or(p.peer.DPDRetries, 5):
 		p.s.end(Reason{Code: PeerDead, Detail: fmt.Sprintf("nothing heard for %s, %d questions not answered", now.Sub(heard).Round(time.Second), d.asked),
 			Hint: "the line or the peer is down, or the peer forgot us without saying so"}, true)
