@@ -232,8 +232,8 @@ func TestConfigure(t *testing.T) {
 		{what: "a BPDU stays here", link: "a", frame: plain(bpdu, A, "8"), want: "-", drop: "reserved"},
 		{what: "a BPDU passes", link: "a", frame: plain(bpdu, A, "9"), want: "b:1", do: to(Config{ForwardReserved: true})},
 		{what: "still known after 4 minutes", link: "b", frame: plain(A, B, "10"), want: "a:1", wait: 4 * time.Minute},
-		{what: "too old by the new age", link: "a", frame: plain(B, A, "11"), want: "b:1", wait: 20 * time.Second, do: to(Config{Age: 10 * time.Second})},
-		{what: "and forgotten", do: func(l *lab) {
+		{what: "too old by the new age", link: "a", frame: plain(B, A, "11"), want: "b:1", wait: 22 * time.Second, do: to(Config{Age: 10 * time.Second})},
+		{what: "and forgotten: the sweep takes as long again as the age", do: func(l *lab) {
 			if n := l.hub.Status().Stations; n > 1 {
 				l.t.Fatalf("%d stations are kept", n)
 			}
