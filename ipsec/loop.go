@@ -185,12 +185,20 @@ func (e *Engine) checkLifetime(now time.Time, s *session, in *inbound) {
 	st := in.out.sa.Stats()
 	bytes := max(st.Bytes, in.sa.Bytes())
 	if st.RekeyWanted || c.SoftBytes > 0 && bytes >= c.SoftBytes {
+		if in.rekeyAt.IsZero() {
+			in.rekeyAt = now
+		}
 		e.ike.Rekey(now, c.In.SPI, &e.out)
 	}
-	if c.HardBytes > 0 && bytes >= c.HardBytes && s.out.Load() == in.out {
-		s.out.Store(nil) // not a packet more than was agreed
+	if c.HardBytes > 0 && bytes >= c.HardBytes && now.Sub(in.rekeyAt) >= rekeyTime && s.out.Load() == in.out {
+		s.out.Store(nil)
 	}
 }
+
+// rekeyTime is how long an SA whose bytes are used up is sent on while its
+// successor is negotiated: on a fast line the last of them go within one tick, and
+// no frame is to be lost for that. The peer may be stricter.
+const rekeyTime = 3 * time.Second
 
 // astrayPause is when a route that leads elsewhere is looked at again.
 const astrayPause = 200 * time.Millisecond

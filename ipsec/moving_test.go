@@ -193,28 +193,56 @@ func TestRekeyUnderTraffic(t *testing.T) {
 	})
 }
 
-// A lifetime in bytes brings a new SA before the hard limit stops the old one.
+// A lifetime in bytes brings a new SA before the hard limit stops the old one, also
+// where the line is so fast that all the bytes go between two looks at them.
 func TestByteLifetime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(7)
-		a, b, at, bt := twoNodes(t, w.host("198.51.100.2"), w.host("203.0.113.10"), func(p *PeerConfig) {
-			p.ChildBytes = 1 << 20
+	for name, every := range map[string]time.Duration{"slow": 10 * time.Millisecond, "fast": 300 * time.Microsecond} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				_, at := byteLimited(t)
+				first := at.active.Load().out.Load().child.In.SPI
+				lost := 0
+				for range 12000 {
+					lost += 1 - send(at, string(make([]byte, 1000)))
+					time.Sleep(every)
+				}
+				if lost > 0 {
+					t.Errorf("%d payloads found no SA", lost)
+				}
+				if at.active.Load().out.Load().child.In.SPI == first {
+					t.Error("12 MB went by on an SA with a lifetime of 1 MiB")
+				}
+			})
 		})
-		waitFor(t, "both up", 10*time.Second, func() bool { return up(at)() && up(bt)() })
-		first := at.active.Load().out.Load().child.In.SPI
-		lost := 0
-		for range 2000 {
-			lost += 1 - send(at, string(make([]byte, 1000)))
-			time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// A peer that gives no successor does not keep the old SA for ever.
+func TestByteLifetimeOfADeafPeer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, at := byteLimited(t)
+		w.mu.Lock()
+		w.lose = func(_, _ netip.AddrPort, _ []byte) bool { return true }
+		w.mu.Unlock()
+		took := 0
+		for range 20000 {
+			took += send(at, string(make([]byte, 1000)))
+			time.Sleep(time.Millisecond)
 		}
-		if lost > 0 {
-			t.Errorf("%d payloads found no SA", lost)
+		if limit := 1000 + int((rekeyTime+3*tickInterval)/time.Millisecond); took > limit {
+			t.Errorf("%d KB were sent on an SA of 1 MiB, want at most %d", took, limit)
 		}
-		if at.active.Load().out.Load().child.In.SPI == first {
-			t.Error("2 MB went by on an SA with a lifetime of 1 MiB")
-		}
-		_, _, _ = a, b, bt
 	})
+}
+
+// byteLimited is the dialling end of a tunnel whose SAs live for 1 MiB.
+func byteLimited(t *testing.T) (*world, *Tunnel) {
+	w := newWorld(7)
+	_, _, at, bt := twoNodes(t, w.host("198.51.100.2"), w.host("203.0.113.10"), func(p *PeerConfig) {
+		p.ChildBytes = 1 << 20
+	})
+	waitFor(t, "both up", 10*time.Second, func() bool { return up(at)() && up(bt)() })
+	return w, at
 }
 
 func roadNode(t *testing.T, network Network, change func(*RoadConfig)) (*node, func() []*Tunnel) {

@@ -76,6 +76,7 @@ type inbound struct {
 	usable  atomic.Bool  // IKE has said ChildUsable
 	waits   bool         // the loop's: it is, but the peer may not have installed it yet
 	last    atomic.Int64 // when a packet last was opened, Unix nanoseconds
+	rekeyAt time.Time    // the loop's: when a successor was first asked for, its bytes being used up
 }
 
 // remoteOf is where packets to the peer go: with raw ESP no port.
