@@ -36,8 +36,14 @@ func TestARPBroadcastsDie(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%s, %s dropped", c.mode, c.drop), func(t *testing.T) {
 			t.Parallel()
-			a, b, hub := lossyLeg(t, c.mode, c.drop)
-			ses := a.Start("session", sites.Tool(t), "session", "-connect", bAddr+":7777", "-for", arpWatch.String(), "-every", "5s")
+			a, b, hub, begin := lossyLeg(t, c.mode, c.drop)
+			echoes := filepath.Join(a.Lab().Dir(), "echoes")
+			ses := a.Start("session", sites.Tool(t), "session", "-connect", bAddr+":7777", "-for", arpWatch.String(), "-every", "5s", "-echoes", echoes)
+			a.Lab().WaitFor("the session", 20*time.Second, func() (bool, string) {
+				raw, _ := os.ReadFile(echoes)
+				return len(raw) > 0, ses.Output()
+			})
+			begin()
 			bad := watchNeighbours(t, ses, a, bAddr, b, aAddr)
 			var res struct {
 				Rounds     int       `json:"rounds"`
@@ -67,9 +73,9 @@ func TestARPBroadcastsDie(t *testing.T) {
 
 const aAddr, bAddr = "10.78.0.1", "10.78.0.2"
 
-// lossyLeg builds the picture, lets both hosts find each other, and then
+// lossyLeg builds the picture and lets both hosts find each other; with begin it
 // begins to drop.
-func lossyLeg(t *testing.T, mode, drop string) (a, b *netlab.NS, hub *netlab.VHub) {
+func lossyLeg(t *testing.T, mode, drop string) (a, b *netlab.NS, hub *netlab.VHub, begin func()) {
 	t.Helper()
 	l := netlab.New(t)
 	a, b = l.NS("a"), l.NS("b")
@@ -113,6 +119,10 @@ func lossyLeg(t *testing.T, mode, drop string) (a, b *netlab.NS, hub *netlab.VHu
 }
 `, mode))
 	b.Start("echo", sites.Tool(t), "session-server", "-listen", ":7777")
+	l.WaitFor("the echo server", 20*time.Second, func() (bool, string) {
+		out, _ := b.Run("ss", "-Hltn")
+		return strings.Contains(out, ":7777"), out
+	})
 	a.Reaches(bAddr, 20*time.Second)
 	b.Reaches(aAddr, 20*time.Second)
 	rule := "ether type arp ether daddr ff:ff:ff:ff:ff:ff counter drop"
@@ -125,8 +135,7 @@ func lossyLeg(t *testing.T, mode, drop string) (a, b *netlab.NS, hub *netlab.VHu
 		fmt.Fprintf(&script, "chain %s {\ntype filter hook ingress device \"%s\" priority 0;\n%s\n}\n", dev, dev, rule)
 	}
 	script.WriteString("}\n")
-	leg.Nft(script.String())
-	return a, b, hub
+	return a, b, hub, func() { leg.Nft(script.String()) }
 }
 
 // watchNeighbours looks at both hosts' entries every 100 ms until the session
