@@ -14,7 +14,7 @@ import (
 type Reader struct {
 	hub  *Hub
 	link *Link // nil: the hub itself
-	at   int   // in hub.readers; under hub.mu
+	at   int   // in hub.readers, -1 when it is out; under hub.mu
 	// epoch is odd while the reader is in a batch and may hold the view of its
 	// beginning.
 	epoch  atomic.Uint64
@@ -48,13 +48,18 @@ func (r *Reader) Close() {
 	}
 }
 
-// forgetReader takes a reader out of the hub's list. Called with h.mu held.
+// forgetReader takes a reader out of the hub's list, where it is no more when its
+// link was detached. Called with h.mu held.
 func (h *Hub) forgetReader(r *Reader) {
+	if r.at < 0 {
+		return
+	}
 	last := len(h.readers) - 1
 	moved := h.readers[last]
 	h.readers[r.at], moved.at = moved, r.at
 	h.readers[last] = nil
 	h.readers = h.readers[:last]
+	r.at = -1
 }
 
 // Input takes frames that came in by the link, in order, and runs each to its

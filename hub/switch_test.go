@@ -2,6 +2,7 @@ package hub
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -435,5 +436,28 @@ func TestStatus(t *testing.T) {
 		if _, err := l.hub.Attach(l.now, discard{}, bad); err == nil {
 			t.Errorf("%+v was accepted", bad)
 		}
+	}
+}
+
+// A reader that is closed after its link was detached, as a TAP's is, takes nobody
+// else's out.
+func TestReaderClosedAfterDetach(t *testing.T) {
+	l := newLab(t, Config{}, named("a", "b", "c")...)
+	for range 3 {
+		late := l.links["a"].NewReader()
+		other := l.links["b"].NewReader()
+		before := len(l.hub.readers)
+		l.links["a"].Detach(l.now)
+		gone := before - len(l.hub.readers)
+		late.Close()
+		if len(l.hub.readers) != before-gone || !slices.Contains(l.hub.readers, other) {
+			t.Fatalf("%d readers before, %d after; the other's there: %v", before, len(l.hub.readers), slices.Contains(l.hub.readers, other))
+		}
+		for i, r := range l.hub.readers {
+			if r.at != i {
+				t.Fatalf("reader %d thinks it is %d", i, r.at)
+			}
+		}
+		l.attach(LinkConfig{Name: "a"})
 	}
 }
