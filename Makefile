@@ -25,7 +25,7 @@ test: test-deps lint ## install what is missing, then run every test
 	$(GO) test -p 1 -timeout 10m -run Alloc ./etherip ./bridge ./ipsec ./ipsec/esp
 	$(GO) test -race -p 2 -timeout 15m $$($(GO) list ./... | grep -v '^vhub/lab' | grep -Ev '^$(WORLD)')
 	$(GO) test -race -p 1 -timeout 15m $$($(GO) list ./... | grep -E '^$(WORLD)')
-	$(GO) test -p 1 -parallel 8 -timeout 25m ./lab/...
+	$(GO) test -p 1 -parallel 8 -timeout 40m ./lab/...
 
 lint: ## gofmt, vet, staticcheck, the rules of the house
 	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not formatted (run gofmt -w): $$files"; exit 1; fi
