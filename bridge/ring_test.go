@@ -9,6 +9,7 @@ import (
 
 	"vhub/eth"
 	"vhub/internal/netlab"
+	"vhub/internal/testenv"
 	"vhub/internal/uring"
 )
 
@@ -108,7 +109,7 @@ func TestBatchesKeepOrder(t *testing.T) {
 			ns := newLab(t).NS("a")
 			p := openTAP(t, TAPConfig{Name: "p", Netns: ns.Path(), Queues: 1, Offload: true})
 			if c.ring && !p.dev.ring {
-				t.Skip("SKIPPED: this kernel lends no io_uring")
+				testenv.Missing(t, "this kernel lends no io_uring")
 			}
 			p.dev.ring = c.ring
 			host := packetSocket(t, ns, "vh-p")

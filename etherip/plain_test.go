@@ -22,33 +22,15 @@ import (
 	"vhub/internal/testenv"
 )
 
-// inside runs f on a thread that is in the namespace; sockets that f opens stay there.
-func inside(t *testing.T, ns *netlab.NS, f func()) {
-	t.Helper()
-	done := make(chan error)
-	go func() { // the thread is not unlocked: it ends with the goroutine
-		runtime.LockOSThread()
-		fd, err := unix.Open(ns.Path(), unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err == nil {
-			err = unix.Setns(fd, unix.CLONE_NEWNET)
-			unix.Close(fd)
-		}
-		if err == nil {
-			f()
-		}
-		done <- err
-	}()
-	if err := <-done; err != nil {
-		t.Fatalf("enter namespace: %v", err)
-	}
-}
-
 // open opens a plain port in the namespace and runs it to the end of the test.
 func open(t *testing.T, ns *netlab.NS, cfg PlainConfig) (*Plain, *fakeInput) {
 	t.Helper()
 	var p *Plain
 	var err error
-	inside(t, ns, func() { p, err = OpenPlain(cfg, quiet) })
+	ns.Inside(func() error {
+		p, err = OpenPlain(cfg, quiet)
+		return nil
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,8 +122,9 @@ func rawPeer(t *testing.T, ns *netlab.NS, network, local, remote string) *net.IP
 	t.Helper()
 	var c *net.IPConn
 	var err error
-	inside(t, ns, func() {
+	ns.Inside(func() error {
 		c, err = net.DialIP(network+":97", &net.IPAddr{IP: net.ParseIP(local)}, &net.IPAddr{IP: net.ParseIP(remote)})
+		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -387,7 +370,10 @@ func TestPlainInAHub(t *testing.T) {
 	a, b := wire(t)
 	var p *Plain
 	var err error
-	inside(t, a, func() { p, err = OpenPlain(PlainConfig{Peer: addr("192.0.2.2")}, quiet) })
+	a.Inside(func() error {
+		p, err = OpenPlain(PlainConfig{Peer: addr("192.0.2.2")}, quiet)
+		return nil
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

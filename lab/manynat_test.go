@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -15,39 +13,10 @@ import (
 
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
-	"golang.org/x/sys/unix"
 
-	"vhub/internal/netlab"
 	"vhub/lab/roadclient"
 	"vhub/lab/sites"
 )
-
-// inside runs f on a thread that is in the namespace; sockets made there stay there.
-func inside(t *testing.T, ns *netlab.NS, f func() error) {
-	t.Helper()
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	home, err := os.Open("/proc/thread-self/ns/net")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer home.Close()
-	there, err := os.Open(ns.Path())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer there.Close()
-	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
-		t.Fatal(err)
-	}
-	err = f()
-	if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {
-		panic(back) // nothing else may run on this thread
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-}
 
 // told collects datagrams by who got them.
 type told struct {
@@ -117,7 +86,7 @@ func TestThirtyTwoBehindOneNAT(t *testing.T) {
 		c, err := roadclient.New(roadclient.Config{Server: server, Key: []byte(psk), User: user, Password: roadPass, Host: "pc", Clients: 1,
 			Sources: netip.MustParsePrefix("10.0.0.2/32"), Suites: roadclient.CheapIKE,
 			Listen: func(port int) (conn *net.UDPConn, err error) {
-				inside(t, home, func() error {
+				home.Inside(func() error {
 					conn, err = net.ListenUDP("udp4", &net.UDPAddr{Port: port})
 					return err
 				})
@@ -161,7 +130,7 @@ func TestThirtyTwoBehindOneNAT(t *testing.T) {
 
 	// The VM answers what it is told, and tells each client something unasked.
 	var vm *net.UDPConn
-	inside(t, w.vm, func() (err error) {
+	w.vm.Inside(func() (err error) {
 		vm, err = net.ListenUDP("udp4", &net.UDPAddr{Port: 7000})
 		return err
 	})

@@ -16,12 +16,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // TB is what a Lab needs of a *testing.T; the demo brings its own.
@@ -263,6 +266,35 @@ type Proc struct {
 func (n *NS) Start(name string, args ...string) *Proc {
 	n.lab.tb.Helper()
 	return n.StartCmd(name, n.Cmd(context.Background(), args...))
+}
+
+// Inside runs f on a thread that is in the namespace: sockets made there stay
+// there. The thread goes back and lives on: were it to end, the programs that it
+// started would be killed with it.
+func (n *NS) Inside(f func() error) {
+	n.lab.tb.Helper()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	home, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		n.lab.tb.Fatalf("netlab: inside %s: %v", n.Name, err)
+	}
+	defer home.Close()
+	there, err := os.Open(n.Path())
+	if err != nil {
+		n.lab.tb.Fatalf("netlab: inside %s: %v", n.Name, err)
+	}
+	defer there.Close()
+	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
+		n.lab.tb.Fatalf("netlab: inside %s: %v", n.Name, err)
+	}
+	err = f()
+	if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {
+		panic(back) // nothing else may run on this thread
+	}
+	if err != nil {
+		n.lab.tb.Fatalf("netlab: inside %s: %v", n.Name, err)
+	}
 }
 
 // StartCmd starts a command made by Cmd.

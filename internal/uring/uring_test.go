@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"vhub/internal/testenv"
 )
 
 // pair is two connected sockets on which each write is a packet.
@@ -23,7 +25,7 @@ func pair(t *testing.T) (fds [2]int) {
 func ring(t *testing.T) *Ring {
 	r := Get()
 	if r == nil {
-		t.Skip("SKIPPED: this kernel lends no io_uring")
+		testenv.Missing(t, "this kernel lends no io_uring")
 	}
 	return r
 }

@@ -6,13 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
-	"runtime"
 	"sync"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"vhub/internal/netlab"
 	"vhub/internal/packet"
@@ -43,31 +39,6 @@ type shell struct {
 	rec   []string // "in HEX", "out HEX": the IKE messages, without markers
 }
 
-// inNS runs f on a thread inside the namespace: sockets made there stay there. The thread
-// goes back and lives on: were it to end, the programs that it started would be killed with it.
-func inNS(t *testing.T, ns *netlab.NS, f func()) {
-	t.Helper()
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	home, err := os.Open("/proc/thread-self/ns/net")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer home.Close()
-	there, err := os.Open(ns.Path())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer there.Close()
-	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
-		t.Fatal(err)
-	}
-	f()
-	if err := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func startShell(t *testing.T, ns *netlab.NS, addr string, cfg Config) *shell {
 	s := &shell{t: t, begun: time.Now(), heard: map[uint32]time.Time{}, local: netip.MustParseAddr(addr), wake: make(chan struct{}, 1), in: map[uint32]*esp.Inbound{},
 		kids: map[uint32]*Child{}, pong: map[uint16]bool{}, done: make(chan struct{})}
@@ -77,7 +48,7 @@ func startShell(t *testing.T, ns *netlab.NS, addr string, cfg Config) *shell {
 	if s.e, err = New(cfg); err != nil {
 		t.Fatal(err)
 	}
-	inNS(t, ns, func() {
+	ns.Inside(func() error {
 		for i, port := range []uint16{500, 4500} {
 			if s.udp[i], err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(s.local, port))); err != nil {
 				t.Error(err)
@@ -86,6 +57,7 @@ func startShell(t *testing.T, ns *netlab.NS, addr string, cfg Config) *shell {
 		if s.raw, err = net.ListenIP("ip4:50", &net.IPAddr{IP: s.local.AsSlice()}); err != nil {
 			t.Error(err)
 		}
+		return nil
 	})
 	if t.Failed() {
 		t.FailNow()
