@@ -256,14 +256,22 @@ func (r *returns) judge(t *testing.T, mode string) {
 }
 
 // startInGuest starts a program in the guest, with its output in /lab. What it
-// writes there comes to this side when it has ended.
+// writes there comes to this side when it has ended. Its shell waits for it, so
+// that its end is told by that, whatever the guest's first process does.
 func (l *twoLines) startInGuest(name, command string) {
-	l.guest.Must(command + " >/lab/" + name + ".log 2>&1 </dev/null &\necho $! >/run/" + name + ".pid")
+	l.guest.Must(strings.ReplaceAll("{ "+command+" >/lab/NAME.log 2>&1 </dev/null & echo $! >/run/NAME.pid; wait $!; echo $? >/run/NAME.ended; } >/dev/null 2>&1 &\n"+
+		"until [ -s /run/NAME.pid ]; do sleep 0.01; done", "NAME", name))
 }
 
-// endsInGuest interrupts it and waits for its end.
+// endsInGuest interrupts it, each second again, and waits for its end.
 func (l *twoLines) endsInGuest(name string) {
-	l.guest.Must("kill -INT $(cat /run/" + name + ".pid); while kill -0 $(cat /run/" + name + ".pid) 2>/dev/null; do sleep 0.05; done")
+	l.guest.Must(strings.ReplaceAll(`pid=$(cat /run/NAME.pid)
+for i in {0..399}; do
+	[ -s /run/NAME.ended ] && exit 0
+	[ $((i % 20)) = 0 ] && kill -INT "$pid"
+	sleep 0.05
+done
+echo "NAME does not end:"; cat "/proc/$pid/status" "/proc/$pid/wchan" "/proc/$pid/syscall"; tail -n 3 /lab/NAME.log; exit 1`, "NAME", name))
 }
 
 // pingFromGuest starts a ping in the guest, 100 a second.

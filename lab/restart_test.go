@@ -71,6 +71,9 @@ func TestStoppedLeavesNothing(t *testing.T) {
 	host, wire := l.NS("host"), l.NS("wire")
 	l.Wire(host, "eth9", wire, "far")
 	l.Wire(host, "eth8", wire, "lan")
+	// Silent, so that the bridge does not learn it in the middle.
+	wire.Must("sysctl", "-qw", "net.ipv6.conf.lan.disable_ipv6=1")
+	wire.Must("ip", "link", "set", "dev", "lan", "arp", "off")
 	host.Addr("eth9", "10.8.0.1/24")
 	host.Bridge("br9", "eth8") // the bridge has its address from it
 	host.Addr("br9", "10.9.0.1/24")

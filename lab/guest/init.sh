@@ -30,7 +30,7 @@ done
 modprobe -qa esp4 esp6 af_key xfrm_user tun l2tp_ppp ppp_async ppp_generic authenc echainiv seqiv gcm cbc drbg sha256_generic sha512_generic des_generic 2>/dev/null
 # The first ESP SA of a kernel waits seconds for modules; better now than under a test.
 { ip xfrm state add src 192.0.2.1 dst 192.0.2.2 proto esp spi 1 mode transport auth 'hmac(sha1)' 0x0102030405060708090a0b0c0d0e0f1011121314 \
-    enc 'cbc(aes)' 0x0102030405060708090a0b0c0d0e0f100102030405060708090a0b0c0d0e0f10 && ip xfrm state flush; } >/dev/null 2>&1 &
+    enc 'cbc(aes)' 0x0102030405060708090a0b0c0d0e0f100102030405060708090a0b0c0d0e0f10 && ip xfrm state delete src 192.0.2.1 dst 192.0.2.2 proto esp spi 1; } >/dev/null 2>&1 &
 cut -d' ' -f1 /proc/uptime >/lab/ready
 
 # Waiting on a pipe with a time limit costs no fork; forks are dear here.
