@@ -35,7 +35,7 @@ var kindExample = map[string]string{
 }
 
 func (a *app) portCommand() *cobra.Command {
-	c := &cobra.Command{Use: "port", Short: "the plugs of a hub: add, list, show, set, remove",
+	c := &cobra.Command{Use: "port", Short: "the plugs of a hub: add, list, show, set, remove, config",
 		Long: `A port is a plug of a hub. It is configuration: it stays, with its name and its
 counters, whatever happens to the device or the peer behind it. Kinds of port:
 
