@@ -16,6 +16,8 @@ type benchCase struct {
 var cases = []*benchCase{
 	{name: "bridge", title: "Linux bridge", build: kernelBridge,
 		settings: "two veth pairs in a bridge, all offloads on; the yardstick"},
+	{name: "relay", title: "a bare relay between two TAPs, no switch", build: relayed,
+		settings: "one thread that reads a frame from one TAP and writes it to the other, with the virtio header and no more (lab/tool): what of the other rows is the machine's"},
 	{name: "vhub", title: "vhub, TAP to TAP", build: vhubTAPs("", 0),
 		settings: "two tap ports, defaults"},
 	{name: "vhub-nice", title: "vhub, TAP to TAP, nice -20", build: vhubTAPs("", -20),

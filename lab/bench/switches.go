@@ -5,6 +5,8 @@ import (
 	"io"
 	"path/filepath"
 	"time"
+
+	"vhub/lab/sites"
 )
 
 // kernelBridge joins the hosts by a Linux bridge.
@@ -15,6 +17,16 @@ func kernelBridge(s *stage) {
 	s.lab.Wire(s.b, "p0", sw, "q2")
 	sw.Bridge("br0", "q1", "q2")
 	s.ends("p0", "p0")
+}
+
+// relayed joins the hosts by two TAPs and a program that only reads and writes.
+func relayed(s *stage) {
+	s.hosts()
+	sw := s.ns("s")
+	s.daemon(sw, "relay", sites.Tool(s), "relay", "-a", "ra", "-b", "rb")
+	s.move(sw, "ra", s.a)
+	s.move(sw, "rb", s.b)
+	s.ends("ra", "rb")
 }
 
 // vde runs vde_switch with two TAPs. It ends when its input does.
