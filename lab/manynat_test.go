@@ -30,11 +30,11 @@ func (x *told) add(who int, text string) {
 	x.got[who] = append(x.got[who], text)
 }
 
-// sorted is what one was told, sorted, each text once.
+// sorted is what one was told, sorted.
 func (x *told) sorted(who int) []string {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return slices.Compact(slices.Sorted(slices.Values(x.got[who])))
+	return slices.Sorted(slices.Values(x.got[who]))
 }
 
 // udpPacket is an IPv4 packet with a UDP datagram from and to port 7000.
@@ -152,7 +152,6 @@ func TestThirtyTwoBehindOneNAT(t *testing.T) {
 	})
 	defer vm.Close()
 	want, sent := map[int][]string{}, map[int][]string{}
-	repeats := 0
 	for n := range rounds {
 		for a, i := range address {
 			text := fmt.Sprintf("client %d says %d", i, n)
@@ -165,16 +164,9 @@ func TestThirtyTwoBehindOneNAT(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for a, i := range address { // what is lost is said again, as those who speak UDP must
-			said := time.Now()
-			w.lab.WaitFor(fmt.Sprintf("what is for client %d", i), 20*time.Second, func() (bool, string) {
+		for i := range clients { // nothing is said twice: the first of each must arrive
+			w.lab.WaitFor(fmt.Sprintf("what is for client %d", i), 10*time.Second, func() (bool, string) {
 				got := seen.sorted(i)
-				if len(got) < len(want[i]) && time.Since(said) > time.Second {
-					said = time.Now()
-					repeats++
-					crowd[i].Send(0, udpPacket(t, a, netip.MustParseAddr(sites.VM), sent[i][n]))
-					_, _ = vm.WriteToUDPAddrPort([]byte(want[i][2*n+1]), netip.AddrPortFrom(a, 7000))
-				}
 				return len(got) >= len(want[i]), fmt.Sprintf("%d of %d: %q", len(got), len(want[i]), got)
 			})
 		}
@@ -192,8 +184,5 @@ func TestThirtyTwoBehindOneNAT(t *testing.T) {
 	if other := heard.sorted(-1); len(other) > 0 {
 		t.Errorf("from other addresses came %q", other)
 	}
-	t.Logf("%d clients with one private address, port 1701 and tunnel id 1, at %d ports of one address: %d datagrams from them and %d to them, each where it belongs; %d repeated", clients, len(ports), clients*rounds, 2*clients*rounds, repeats)
-	if repeats > clients {
-		t.Errorf("%d datagrams were lost", repeats)
-	}
+	t.Logf("%d clients with one private address, port 1701 and tunnel id 1, at %d ports of one address: %d datagrams from them and %d to them, each where it belongs, once", clients, len(ports), clients*rounds, 2*clients*rounds)
 }

@@ -11,8 +11,10 @@ package netlab
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -196,10 +198,14 @@ func (n *NS) Addr(ifname string, cidrs ...string) {
 }
 
 // Bridge makes a Linux bridge without STP delay and multicast snooping and
-// puts the interfaces into it.
+// puts the interfaces into it. It has an address of its own: else it would take
+// another with a port that joins later, and lose, as for another host, what
+// neighbours send to the one before until they ask again.
 func (n *NS) Bridge(name string, members ...string) {
 	n.lab.tb.Helper()
-	n.Must("ip", "link", "add", name, "type", "bridge", "forward_delay", "0", "stp_state", "0", "mcast_snooping", "0")
+	sum := sha256.Sum256([]byte(n.real + "\x00" + name))
+	mac := net.HardwareAddr{0x02, sum[0], sum[1], sum[2], sum[3], sum[4]}
+	n.Must("ip", "link", "add", name, "address", mac.String(), "type", "bridge", "forward_delay", "0", "stp_state", "0", "mcast_snooping", "0")
 	n.Must("ip", "link", "set", "dev", name, "up")
 	for _, m := range members {
 		n.Must("ip", "link", "set", "dev", m, "master", name)

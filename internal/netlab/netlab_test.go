@@ -23,6 +23,34 @@ func TestTwoHostsOnAWire(t *testing.T) {
 	}
 }
 
+// A host that is a bridge keeps its address when a port with a lower one joins:
+// what its neighbours send to the address they know arrives.
+func TestBridgeKeepsItsAddress(t *testing.T) {
+	testenv.NeedRoot(t)
+	testenv.NeedTool(t, "ip", "ping")
+	l := New(t)
+	a, r := l.NS("a"), l.NS("router")
+	l.Wire(a, "eth0", r, "a")
+	r.Bridge("br0", "a")
+	join := func(name, mac string) {
+		l.Wire(l.NS(name), "eth0", r, name)
+		r.Must("ip", "link", "set", "dev", name, "address", mac)
+		r.Must("ip", "link", "set", "dev", name, "master", "br0")
+	}
+	join("b", "02:00:00:00:00:02")
+	a.Addr("eth0", "10.0.0.1/24")
+	r.Addr("br0", "10.0.0.2/24")
+	a.Reaches("10.0.0.2", 20*time.Second)
+	before := r.Sh("cat /sys/class/net/br0/address")
+	join("c", "02:00:00:00:00:01")
+	if p := a.Ping("-c", "1", "-W", "1", "10.0.0.2"); p.Received != 1 {
+		t.Errorf("after a port has joined: %v", p)
+	}
+	if after := r.Sh("cat /sys/class/net/br0/address"); after != before {
+		t.Errorf("the bridge's address was %s and is %s", before, after)
+	}
+}
+
 func TestReflectingWireDoublesPings(t *testing.T) {
 	testenv.NeedRoot(t)
 	testenv.NeedTool(t, "ip", "ping", "nft")
