@@ -202,7 +202,10 @@ type Road struct {
 	// PoolSize is how many addresses the pool has, PoolUsed how many are held.
 	PoolSize int `json:"pool_size,omitempty"`
 	PoolUsed int `json:"pool_used,omitempty"`
-	// Drops are packets that went no further, by reason.
+	// Drops are packets that went no further, by reason: l2tp-header, l2tp-session, ppp-header, ppp-closed, client-source,
+	// client-packet, client-mtu, next-hop-silent, next-hop-queue (from clients), not-for-client, carrier-full (to clients),
+	// control-full, control-tunnel, control-session, control-malformed, control-double, control-refused (L2TP's control
+	// messages). Reasons without a drop are left out.
 	Drops map[string]uint64 `json:"drops"`
 	// Sockets are those of IPsec, which all ports share.
 	Sockets []Socket `json:"sockets,omitempty"`

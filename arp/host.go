@@ -46,7 +46,14 @@ type HostConfig struct {
 // HostCounters count what a Host did not pass, by reason. They are the
 // control goroutine's; Route and Accept give their reasons to the caller.
 type HostCounters struct {
-	Unreachable, HeldTooMany uint64
+	Unreachable uint64 // packets whose next hop did not answer
+	HeldTooMany uint64 // packets that made room for newer ones while their next hop was asked for
+}
+
+// Add adds the counters of another host.
+func (c *HostCounters) Add(o HostCounters) {
+	c.Unreachable += o.Unreachable
+	c.HeldTooMany += o.HeldTooMany
 }
 
 // hostState is what the data path needs to know, never changed once published.

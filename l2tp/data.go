@@ -109,6 +109,7 @@ func (r *receiver) packet(now time.Time, sec int64, x *session, body []byte) {
 		return
 	}
 	if proto == ppp.ProtoIPv4 && isDHCP(ip) {
+		x.count.in(ip)
 		pkt := append([]byte(nil), ip...)
 		s.offer(r.p, func(now time.Time) { x.fromClient(now, f, pkt) })
 		return
@@ -122,9 +123,11 @@ func (r *receiver) packet(now time.Time, sec int64, x *session, body []byte) {
 			s.Counters.BadIP.Add(1)
 		}
 	case arp.PassControl:
+		x.count.in(ip)
 		pkt := append([]byte(nil), ip...)
 		s.offer(r.p, func(now time.Time) { x.fromClient(now, f, pkt) })
 	default:
+		x.count.in(ip)
 		r.frame(now, x, f, dst, typ, ip)
 	}
 }
@@ -158,8 +161,6 @@ func (r *receiver) frame(now time.Time, x *session, f *flow, dst eth.Addr, typ u
 	fr := eth.Frame{Data: b}
 	eth.ClampMSS(&fr, f.mss4In, f.mss6In)
 	r.frames = append(r.frames, fr)
-	x.count.inPackets.Add(1)
-	x.count.inBytes.Add(uint64(len(ip)))
 }
 
 // flush hands the batch to the hub.

@@ -76,6 +76,15 @@ type Counters struct {
 	BadHeader, UnknownTunnel, UnknownSession, Malformed, Duplicates, Refused uint64
 }
 
+func (c *Counters) add(o Counters) {
+	c.BadHeader += o.BadHeader
+	c.UnknownTunnel += o.UnknownTunnel
+	c.UnknownSession += o.UnknownSession
+	c.Malformed += o.Malformed
+	c.Duplicates += o.Duplicates
+	c.Refused += o.Refused
+}
+
 // Endpoint is the L2TP side of one IPsec peer. It is pure: it does no I/O and
 // reads no clock. It is not for concurrent use.
 type Endpoint struct {

@@ -156,5 +156,6 @@ func (p *Peer) gone(now time.Time, reason string) {
 		x.finish(now, reason)
 	}
 	p.closed = true
+	p.s.tally.drops.control.add(p.ep.Counters)
 	delete(p.s.peers, p)
 }

@@ -297,6 +297,47 @@ func (r *remote) send(ip []byte) {
 	synctest.Wait()
 }
 
+// What the machines of a client drop is counted, also once the client is gone: packets
+// for a station that is silent, and those that made room for newer ones.
+func TestDropsOfMachinesAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOffice(t, nil)
+		defer o.close()
+		r := o.client("alice", "secret", "phone")
+		r.up()
+		before := o.server.Status().InPackets
+		o.reached()
+		const sent = 20 // 16 are held
+		for i := range sent {
+			r.send(packet4(r.c.Local, "172.16.0.99", i))
+			r.send(packet4(r.c.Local, stationIP, i))
+		}
+		mac := o.server.Sessions()[0].MAC
+		o.station(eth.AppendARPReply(nil, 0, mac, stationMAC, netip.MustParseAddr(stationIP), r.c.Local))
+		synctest.Wait()
+		if got := o.ipFrames(); len(got) != 16 || len(got[15]) != eth.HeaderLen+20+sent-1 {
+			t.Errorf("%d packets reached the station, want the newest 16", len(got))
+		}
+		r.run(10*time.Second, func() bool { return o.server.Status().Drops["next-hop-silent"] > 0 })
+		st := o.server.Status()
+		if st.Drops["next-hop-silent"] != 16 || st.Drops["next-hop-queue"] != 2*(sent-16) {
+			t.Errorf("drops: %v", st.Drops)
+		}
+		if n := st.InPackets - before; n != 2*sent {
+			t.Errorf("%d packets of the client are counted, want %d", n, 2*sent)
+		}
+		r.recv(time.Now(), [][]byte{appendControl(nil, 4711, 0, 0, 0, newMessage(Hello))})
+		synctest.Wait()
+		if st = o.server.Status(); st.Drops["control-tunnel"] != 1 {
+			t.Errorf("drops after a message for another's tunnel: %v", st.Drops)
+		}
+		o.server.Closed(r.p, "the test is over")
+		if after := o.server.Status().Drops; after["next-hop-silent"] != 16 || after["next-hop-queue"] != 2*(sent-16) || after["control-tunnel"] != 1 {
+			t.Errorf("drops once the session is over: %v", after)
+		}
+	})
+}
+
 // segment4 is segment i of a TCP flow, with n bytes.
 func segment4(src netip.Addr, dst string, i, n int) []byte {
 	p := packet4(src, dst, 20+n)

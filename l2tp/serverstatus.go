@@ -1,6 +1,12 @@
 package l2tp
 
-import "time"
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"vhub/arp"
+)
 
 // ServerStatus is a server at one look, for "port show".
 type ServerStatus struct {
@@ -23,7 +29,8 @@ type ServerStatus struct {
 // tally is what the loop counts.
 type tally struct {
 	logins, failures, locked, full, ended uint64
-	traffic                               traffic // of sessions that are over
+	traffic                               traffic      // of sessions that are over
+	drops                                 machineDrops // of sessions and peers that are over
 }
 
 // traffic is a sum of session counters.
@@ -43,39 +50,61 @@ func (s *Server) Status() ServerStatus {
 	if last := s.last.Load(); last != nil {
 		st = *last
 	}
-	st.Drops = s.Counters.byReason()
+	drops := s.Counters.reasons()
+	maps.Copy(drops, st.Drops)
+	maps.DeleteFunc(drops, func(_ string, n uint64) bool { return n == 0 })
+	st.Drops = drops
 	return st
 }
 
-// status is Status on the loop.
+// status is Status on the loop, without the drops that the data path counts.
 func (s *Server) status() (st ServerStatus) {
 	sum := s.tally.traffic
+	drops := s.tally.drops
+	for p := range s.peers {
+		drops.control.add(p.ep.Counters)
+	}
 	for _, x := range s.sessions {
 		sum.add(&x.count)
+		if x.host != nil {
+			drops.hosts.Add(x.host.Counters)
+		}
 		if x.upAt.IsZero() {
 			st.Connecting++
 		} else {
 			st.Sessions++
 		}
 	}
-	st.Peers = len(s.peers)
+	st.Peers, st.Drops = len(s.peers), drops.reasons()
 	st.Logins, st.Failures, st.Locked, st.Full, st.Ended = s.tally.logins, s.tally.failures, s.tally.locked, s.tally.full, s.tally.ended
 	st.InPackets, st.InBytes, st.OutPackets, st.OutBytes = sum.inPackets, sum.inBytes, sum.outPackets, sum.outBytes
 	return st
 }
 
-// byReason are the counters that are not 0, by the names that "port show" has
-// words for.
-func (c *ServerCounters) byReason() map[string]uint64 {
-	m := map[string]uint64{}
-	for name, n := range map[string]uint64{
+// DropReasons are the names of all of ServerStatus.Drops.
+func DropReasons() []string {
+	return slices.Concat(slices.Collect(maps.Keys(new(ServerCounters).reasons())), slices.Collect(maps.Keys(machineDrops{}.reasons())))
+}
+
+func (c *ServerCounters) reasons() map[string]uint64 {
+	return map[string]uint64{
 		"l2tp-header": c.BadHeader.Load(), "l2tp-session": c.NoSession.Load(), "ppp-header": c.BadPPP.Load(), "ppp-closed": c.NotOpen.Load(),
 		"client-source": c.BadSource.Load(), "client-packet": c.BadIP.Load(), "not-for-client": c.NotOurs.Load(), "client-mtu": c.TooBig.Load(),
 		"carrier-full": c.Refused.Load(), "control-full": c.Overloaded.Load(),
-	} {
-		if n > 0 {
-			m[name] = n
-		}
 	}
-	return m
+}
+
+// machineDrops are what the loop's machines count: of each client's L2TP, and of
+// each session's virtual host.
+type machineDrops struct {
+	control Counters
+	hosts   arp.HostCounters
+}
+
+func (d machineDrops) reasons() map[string]uint64 {
+	return map[string]uint64{
+		"control-tunnel": d.control.UnknownTunnel, "control-session": d.control.UnknownSession,
+		"control-malformed": d.control.Malformed, "control-double": d.control.Duplicates, "control-refused": d.control.Refused,
+		"next-hop-silent": d.hosts.Unreachable, "next-hop-queue": d.hosts.HeldTooMany,
+	}
 }

@@ -82,6 +82,12 @@ type sessionCounters struct {
 	inPackets, inBytes, outPackets, outBytes atomic.Uint64
 }
 
+// in counts an IP packet of the client, whether the data path places it or the loop.
+func (c *sessionCounters) in(ip []byte) {
+	c.inPackets.Add(1)
+	c.inBytes.Add(uint64(len(ip)))
+}
+
 // newSession begins a session for a call that is up.
 func (p *Peer) newSession(now time.Time, ev Event) {
 	s := p.s
@@ -551,6 +557,9 @@ func (x *session) finish(now time.Time, reason string) {
 	x.over = true
 	s.tally.ended++
 	s.tally.traffic.add(&x.count)
+	if x.host != nil {
+		s.tally.drops.hosts.Add(x.host.Counters)
+	}
 	x.flow.Store(nil)
 	if x.assign != nil {
 		x.assign.Release(now, !x.byChoice(), &x.dout)

@@ -13,6 +13,7 @@ import (
 
 	"vhub/config"
 	"vhub/etherip"
+	"vhub/l2tp"
 )
 
 // everyCommand visits all commands that users see.
@@ -67,7 +68,7 @@ func TestExamplesParse(t *testing.T) {
 	})
 }
 
-// Every reason of EtherIP is told in words.
+// Every reason of EtherIP and of L2TP is told in words.
 func TestDropsHaveWords(t *testing.T) {
 	n := 0
 	for r := etherip.Reason(1); r.String() != "none"; r++ {
@@ -78,6 +79,14 @@ func TestDropsHaveWords(t *testing.T) {
 	}
 	if n < 10 {
 		t.Errorf("only %d reasons were found", n)
+	}
+	if n = len(l2tp.DropReasons()); n < 15 {
+		t.Errorf("only %d reasons of L2TP were found", n)
+	}
+	for _, reason := range l2tp.DropReasons() {
+		if dropWords[reason] == "" {
+			t.Errorf("the reason %q has no words", reason)
+		}
 	}
 	drops := deviceDrops(json.RawMessage(`{"peer":"x","counters":{"drops":{"over-mtu":3}},"drops":{"no-path":2,"bad-version":1}}`))
 	var lines strings.Builder

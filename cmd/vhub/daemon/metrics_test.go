@@ -25,11 +25,16 @@ func TestMetrics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	road, err := json.Marshal(api.Road{Drops: map[string]uint64{"next-hop-silent": 16}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	e := newExposition(metricFamilies)
 	daemonMetrics(e, api.Status{Started: time.Unix(1_700_000_000, 0), Hubs: []api.Hub{{Name: "default", MACs: 5, Ports: []api.Port{
 		{Hub: "default", Name: `a"b\c`, Kind: "tap", State: api.StateUp, Ups: 2, Device: tap, Drops: []api.Drop{{Reason: "echo", Frames: 9}},
 			Counters: api.Counters{InFrames: 1 << 53, OutBytes: 12}},
 		{Hub: "default", Name: "far", Kind: "etherip", State: api.StateDown, Device: tunnel},
+		{Hub: "default", Name: "road", Kind: "l2tp", State: api.StateUp, Device: road},
 		{Hub: "default", Name: "gone", Kind: "tap", State: api.StateWaiting},
 	}}}})
 	ipsecMetrics(e, ipsec.Status{Sessions: 4, IKEDrops: map[string]uint64{"cookie": 2}, Sockets: []ipsec.SocketStatus{
@@ -48,6 +53,7 @@ func TestMetrics(t *testing.T) {
 		`vhub_port_bytes_total{hub="default",port="a\"b\\c",kind="tap",direction="out"} 12`,
 		`vhub_port_dropped_frames_total{hub="default",port="a\"b\\c",kind="tap",reason="echo"} 9`,
 		`vhub_port_device_drops_total{hub="default",port="a\"b\\c",kind="tap",reason="queue-full"} 7`,
+		`vhub_port_device_drops_total{hub="default",port="road",kind="l2tp",reason="next-hop-silent"} 16`,
 		`vhub_port_tunnel_drops_total{hub="default",port="far",kind="etherip",reason="replay"} 3`,
 		`vhub_port_offload{hub="default",port="a\"b\\c",kind="tap",offload="tso4"} 1`,
 		`vhub_port_offload{hub="default",port="a\"b\\c",kind="tap",offload="uso6"} 0`,
