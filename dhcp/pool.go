@@ -70,6 +70,8 @@ type PoolConfig struct {
 	// Quarantine is how long an address rests that another station was found
 	// to have, default 10 minutes.
 	Quarantine time.Duration
+	// News is told, as far as it has room, whenever Changes grows; nil for nobody.
+	News chan<- struct{}
 }
 
 // Pool gives addresses to sessions. A key (user and device) gets the address it
@@ -86,6 +88,7 @@ type Pool struct {
 	fresh      int                   // index of the first address that was never used
 	total      int
 	count      uint64 // of changes
+	news       chan<- struct{}
 }
 
 // place is an address that was used at least once.
@@ -108,7 +111,7 @@ var ErrExhausted = errors.New("no address is free in the pool")
 
 // NewPool makes a pool. Ranges must not overlap.
 func NewPool(cfg PoolConfig) (*Pool, error) {
-	p := &Pool{quarantine: cfg.Quarantine, reserved: map[netip.Addr]bool{}, used: map[netip.Addr]*place{}, last: map[string]*place{}, free: list.New()}
+	p := &Pool{quarantine: cfg.Quarantine, news: cfg.News, reserved: map[netip.Addr]bool{}, used: map[netip.Addr]*place{}, last: map[string]*place{}, free: list.New()}
 	if p.quarantine == 0 {
 		p.quarantine = 10 * time.Minute
 	}
@@ -221,7 +224,7 @@ func (p *Pool) grant(pl *place, key string) *Grant {
 		old.key = "" // remembered for nobody
 	}
 	if p.last[key] != pl {
-		p.count++
+		p.changed()
 	}
 	pl.key, pl.blocked = key, time.Time{}
 	p.last[key] = pl
@@ -255,7 +258,7 @@ func (p *Pool) Conflict(now time.Time, g *Grant) {
 	pl.holder, pl.blocked = nil, now.Add(p.quarantine)
 	if p.last[pl.key] == pl {
 		delete(p.last, pl.key)
-		p.count++
+		p.changed()
 	}
 	pl.key = ""
 }
@@ -282,6 +285,15 @@ func (p *Pool) SetReserved(addrs []netip.Addr) {
 		if pl := p.place(a); !p.reserved[a] && pl.holder == nil && pl.free == nil && pl.blocked.IsZero() {
 			pl.free = p.free.PushBack(pl)
 		}
+	}
+}
+
+// changed notes that Remembered would say something else. It never waits.
+func (p *Pool) changed() {
+	p.count++
+	select {
+	case p.news <- struct{}{}:
+	default:
 	}
 }
 
@@ -314,7 +326,7 @@ func (p *Pool) Remember(key string, a netip.Addr) {
 	}
 	pl := p.place(a)
 	pl.key, p.last[key] = key, pl
-	p.count++
+	p.changed()
 	pl.free = p.free.PushBack(pl)
 }
 

@@ -178,7 +178,7 @@ func (r *road) serverConfig(cfg *config.Port) (l2tp.ServerConfig, error) {
 	if len(c.Pool) == 0 {
 		return out, nil
 	}
-	pc := dhcp.PoolConfig{Reserved: r.reserved(c)}
+	pc := dhcp.PoolConfig{Reserved: r.reserved(c), News: r.leases.news}
 	for _, x := range c.Pool {
 		pc.Ranges = append(pc.Ranges, dhcp.Range{First: x.First, Last: x.Last})
 	}

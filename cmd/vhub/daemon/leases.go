@@ -23,6 +23,7 @@ type leases struct {
 	file   string
 	log    *slog.Logger
 	memory *dhcp.Memory
+	news   chan struct{} // the pool gave an address to somebody new
 
 	mu      sync.Mutex
 	pool    *dhcp.Pool // nil for none
@@ -33,8 +34,16 @@ type leases struct {
 // leasesKept is how many DHCP leases a port remembers.
 const leasesKept = 20_000
 
-// leasesEvery is how often what changed is written.
-const leasesEvery = 5 * time.Second
+// When what changed is written. Who has which address of the pool nobody else knows,
+// and is written soon: a session has its address only when the segment was asked
+// twice for another owner, which takes longer, so that a kill forgets none that is
+// in use. While many log in, writing takes a twentieth of the time at most. Leases of the
+// segment's DHCP server, which that knows too, can wait.
+const (
+	leasesSoon  = 100 * time.Millisecond
+	leasesShare = 20
+	leasesEvery = 5 * time.Second
+)
 
 // leasesFile is what stands on disk.
 type leasesFile struct {
@@ -44,7 +53,7 @@ type leasesFile struct {
 
 // openLeases reads what the port knew before.
 func openLeases(dir, hubName, port string, log *slog.Logger) *leases {
-	l := &leases{file: filepath.Join(dir, "leases-"+hubName+"-"+port+".json"), log: log, memory: dhcp.NewMemory(leasesKept)}
+	l := &leases{file: filepath.Join(dir, "leases-"+hubName+"-"+port+".json"), log: log, memory: dhcp.NewMemory(leasesKept), news: make(chan struct{}, 1)}
 	raw, err := os.ReadFile(l.file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return l
@@ -101,13 +110,21 @@ func (l *leases) poolUse() (total, held int) {
 func (l *leases) run(ctx context.Context) error {
 	tick := time.NewTicker(leasesEvery)
 	defer tick.Stop()
-	for {
+	for soon := leasesSoon; ; {
 		select {
 		case <-ctx.Done():
-			l.write()
-			return nil
 		case <-tick.C:
-			l.write()
+		case <-l.news: // and what comes meanwhile
+			select {
+			case <-ctx.Done():
+			case <-time.After(soon):
+			}
+		}
+		begin := time.Now()
+		l.write()
+		soon = max(leasesSoon, leasesShare*time.Since(begin))
+		if ctx.Err() != nil {
+			return nil
 		}
 	}
 }
@@ -125,15 +142,9 @@ func (l *leases) changes() uint64 {
 // nothing, making it only to see that it is the same would cost more than they do. It need not survive a
 // crash of the machine: an older file, or none, does no harm.
 func (l *leases) write() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	changes := l.changes()
-	if changes == l.written {
+	f, changed := l.snapshot()
+	if !changed {
 		return
-	}
-	f := leasesFile{DHCP: l.memory.All()}
-	if l.pool != nil {
-		f.Pool = l.pool.Remembered()
 	}
 	raw, err := json.Marshal(f)
 	if err != nil {
@@ -146,5 +157,21 @@ func (l *leases) write() {
 	if err != nil {
 		l.log.Warn("the addresses of clients are not remembered", "error", oneLine(err))
 	}
-	l.written = changes // not tried again before something changes
+}
+
+// snapshot is what is to be written, and whether it is something new. It is not
+// tried again before something changes.
+func (l *leases) snapshot() (f leasesFile, changed bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := l.changes()
+	if n == l.written {
+		return f, false
+	}
+	l.written = n
+	f.DHCP = l.memory.All()
+	if l.pool != nil {
+		f.Pool = l.pool.Remembered()
+	}
+	return f, true
 }
