@@ -429,5 +429,7 @@ func (x *session) sendIP(ip []byte) {
 	if ip[0]>>4 == 6 {
 		proto = ppp.ProtoIPv6
 	}
+	x.count.outPackets.Add(1)
+	x.count.outBytes.Add(uint64(len(ip)))
 	x.sendPPP(append(f.params.AppendHeader(make([]byte, 0, 4+len(ip)), proto), ip...))
 }

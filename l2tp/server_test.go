@@ -498,7 +498,8 @@ func TestKick(t *testing.T) {
 		if !r.run(10*time.Second, func() bool { return r.c.Ended != "" }) {
 			t.Error("the client was not told")
 		}
-		if a, b := <-accounts, <-accounts; a.Phase != Start || b.Phase != Stop || !strings.Contains(b.Session.Reason, "kicked") {
+		if a, b := <-accounts, <-accounts; a.Phase != Start || b.Phase != Stop || !strings.Contains(b.Session.Reason, "kicked") ||
+			b.Session.Address != a.Session.Address || !a.Session.Address.IsValid() {
 			t.Errorf("accounting: %+v %+v", a, b)
 		}
 	})

@@ -45,8 +45,9 @@ type session struct {
 	hout    arp.HostOut
 	hubLink *hub.Link
 	mac     eth.Addr
-	heeds   []heed // what it listens for on the segment
-	device  string // key of address and MAC: user and device
+	addr4   netip.Addr // the last it had: for accounting and the closing line, when PPP is closed already
+	heeds   []heed     // what it listens for on the segment
+	device  string     // key of address and MAC: user and device
 	began   time.Time
 	upAt    time.Time
 	only6   time.Time // when IPv6 alone counts as up
@@ -407,6 +408,7 @@ func (x *session) up4(now time.Time, ev ppp.EventUp4) {
 	if prefix.Bits() == 32 {
 		prefix = netip.PrefixFrom(ev.Peer, 24) // nobody said: the usual size of a home's net
 	}
+	x.addr4 = ev.Peer
 	x.host.SetIPv4(now, netip.PrefixFrom(ev.Peer, prefix.Bits()), router)
 	r := &dhcp.Responder{Server: localAddr, Mask: prefix.Bits(), Routes: x.p.s.cfg.Routes}
 	if x.lease != nil {

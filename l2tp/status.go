@@ -49,8 +49,9 @@ func (x *session) status(now time.Time) SessionStatus {
 		st.State, st.Method = "authenticated", x.login.Method.String()
 	}
 	if x.host != nil {
-		st.Address, st.Addresses6 = x.host.Addr4(), x.host.Addrs6()
+		st.Addresses6 = x.host.Addrs6()
 	}
+	st.Address = x.addr4
 	if f := x.flow.Load(); f != nil && f.params.MTU > 0 {
 		st.MTU, st.MSS4 = f.params.MTU, f.mss4In
 	}
@@ -113,8 +114,8 @@ func (s *Server) logEnd(now time.Time, x *session) {
 	}
 	args := []any{"session", x.name, "user", cmp.Or(x.grant.User, x.login.User), "client", x.p.c.Remote(), "lasted", lasted.Round(time.Second),
 		"in_bytes", x.count.inBytes.Load(), "out_bytes", x.count.outBytes.Load(), "reason", x.reason}
-	if x.host != nil && x.host.Addr4().IsValid() {
-		args = append(args, "address", x.host.Addr4())
+	if x.addr4.IsValid() {
+		args = append(args, "address", x.addr4)
 	}
 	if c := Cause(x.reason); c != "" {
 		args = append(args, "likely_cause", c)
