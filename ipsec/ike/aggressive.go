@@ -49,7 +49,7 @@ func (p *phase1) startAggressive() error {
 	b.add(PayloadKE, p.public[0])
 	b.add(PayloadNonce, p.nonce[0])
 	b.add(PayloadID, appendID(nil, p.localID))
-	for _, id := range p.e.offerVendors(p.peer.Multipath) {
+	for _, id := range p.offerVendors() {
 		b.add(PayloadVendor, id)
 	}
 	p.stage = waitAggressive2

@@ -28,8 +28,6 @@ type Endpoint struct {
 	timers   timers
 	lastID   SessionID
 
-	vendorIDs [][]byte // sent as initiator instead of our own, by tests that play other peers
-
 	dhBudget      budget             // per source: Diffie-Hellman for phase 1
 	failBudget    budget             // per source: Failed events that strangers cause
 	failAll       bucket             // and all of them together

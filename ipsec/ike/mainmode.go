@@ -24,7 +24,10 @@ func (p *phase1) offer() {
 	if p.offered == nil {
 		p.offered = offerSuites(p.peer.Legacy)
 	}
-	p.sa = offerSA1(p.offered, p.peer.lifetime())
+	p.sa = p.peer.wording().SA1
+	if p.sa == nil {
+		p.sa = offerSA1(p.offered, p.peer.lifetime())
+	}
 }
 
 // startMain sends message 1.
@@ -32,7 +35,7 @@ func (p *phase1) startMain() {
 	p.offer()
 	b := p.message(ExchangeMain, 0, 0)
 	b.add(PayloadSA, p.sa)
-	for _, id := range p.e.offerVendors(p.peer.Multipath) {
+	for _, id := range p.offerVendors() {
 		b.add(PayloadVendor, id)
 	}
 	p.stage = waitMain2

@@ -83,6 +83,8 @@ type Peer struct {
 
 	// Children are brought up by a session that Dial starts, and kept up.
 	Children []ChildConfig
+	// Wording is for an initiator that plays another system. nil: we are ourselves.
+	Wording *Wording
 	// Accept decides about a quick mode that the peer starts. nil refuses all.
 	// It must be quick and must not call the Endpoint.
 	Accept func(*ChildRequest) error
@@ -163,6 +165,10 @@ type Config struct {
 	// FewVendorIDs sends only the vendor ids without which a feature would not
 	// work (NAT-T and DPD).
 	FewVendorIDs bool
+
+	// KeyLog is told, when a phase 1 is up, what deciphers its messages: the initiator's
+	// cookie and the encryption key, as Wireshark's ikev1_decryption_table has them. nil: nobody.
+	KeyLog func(cookie [8]byte, key []byte)
 }
 
 // Retransmit is the back-off of unanswered messages: after First, then each time

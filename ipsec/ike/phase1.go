@@ -98,6 +98,7 @@ type phase1 struct {
 	deleteAt          time.Time // replaced: delete it then
 	quicks            map[uint32]*quick
 	seen              []uint32 // message ids of informational exchanges
+	lastID            uint32   // of Wording.CountIDs
 	dpd               dpd
 }
 
@@ -216,7 +217,7 @@ func (p *phase1) drawOwn(g Group) error {
 		return err
 	}
 	p.dh, p.public[p.own()] = dh, dh.public
-	p.nonce[p.own()] = p.e.draw(nonceLen)
+	p.nonce[p.own()] = p.e.draw(or(p.peer.wording().NonceLen, nonceLen))
 	return nil
 }
 

@@ -226,8 +226,12 @@ func (p *phase1) write2(x Exchange, flags Flags, id uint32, iv []byte, hashOf fu
 	return p.keys.seal(iv, b)
 }
 
-// newID draws a message id for an exchange of ours.
+// newID is a message id for an exchange of ours, drawn at random.
 func (p *phase1) newID() uint32 {
+	if p.peer.wording().CountIDs {
+		p.lastID++
+		return p.lastID
+	}
 	for {
 		if id := be32(p.e.draw(4)); id != 0 && p.quicks[id] == nil && !slices.Contains(p.seen, id) {
 			return id

@@ -120,7 +120,7 @@ func (p *phase1) startQuick(cfg ChildConfig, replaces *childSA) bool {
 		q.want.group = or(replaces.child.PFS, q.want.group)
 	}
 	q.spi = p.e.drawSPI()
-	q.nonce[0] = p.e.draw(nonceLen)
+	q.nonce[0] = p.e.draw(or(p.peer.wording().NonceLen, nonceLen))
 	q.ids = [2][]byte{appendSelector(nil, cfg.Local), appendSelector(nil, cfg.Remote)}
 	if q.want.group != 0 {
 		var err error
@@ -131,7 +131,11 @@ func (p *phase1) startQuick(cfg ChildConfig, replaces *childSA) bool {
 	}
 	var msg []byte
 	msg, q.iv = p.write2(ExchangeQuick, 0, q.id, q.iv, func(rest []byte) []byte { return p.hash2(q.id, rest) }, func(b *builder) {
-		b.add(PayloadSA, offerSA2(q.want, q.spi))
+		offer := p.peer.wording().SA2
+		if offer == nil {
+			offer = func(spi uint32) []byte { return offerSA2(q.want, spi) }
+		}
+		b.add(PayloadSA, offer(q.spi))
 		q.addRest(b, 0)
 	})
 	pkt := p.packet(msg)

@@ -111,6 +111,9 @@ func (p *phase1) established() {
 			p.s, s = old, old
 		}
 	}
+	if e.cfg.KeyLog != nil {
+		e.cfg.KeyLog(p.c.i, slices.Clone(p.keys.enc))
+	}
 	p.setTimers()
 	p.forgetSecrets()
 	replaces := s.supersede(p)

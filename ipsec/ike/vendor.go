@@ -147,22 +147,6 @@ func answerVendors(v vendorInfo, multipath bool) [][]byte {
 	return ids
 }
 
-// offerVendors are the ids an initiator sends.
-func (e *Endpoint) offerVendors(multipath bool) [][]byte {
-	if e.vendorIDs != nil {
-		return e.vendorIDs
-	}
-	ids := [][]byte{vidRFC3947}
-	if !e.cfg.FewVendorIDs {
-		ids = append(ids, vidDraft03, vidDraft02n)
-	}
-	ids = append(ids, vidDPD)
-	if multipath {
-		ids = append(ids, vidMultipath)
-	}
-	return ids
-}
-
 // natHash is the body of a NAT-D payload (RFC 3947 3.2).
 func natHash(h Hash, c cookies, a netip.AddrPort) []byte {
 	return h.sum(c.i[:], c.r[:], a.Addr().Unmap().AsSlice(), binary.BigEndian.AppendUint16(nil, a.Port()))
