@@ -31,8 +31,8 @@ type Peer struct {
 	// Legacy permits 3DES, MD5 and MODP 1024, as the last choice.
 	Legacy bool
 
-	// Aggressive permits aggressive mode: as initiator it is what we use, as responder we
-	// answer it besides main mode. It needs a RemoteID (responder) and a long key: anyone
+	// Aggressive permits aggressive mode: as initiator it is what we begin with, as responder
+	// we answer it besides main mode. What is up is renewed in its own mode. It needs a RemoteID (responder) and a long key: anyone
 	// who sees or asks for message 2 can guess the key offline.
 	Aggressive bool
 	// AggressivePrompt answers message 1 of aggressive mode at once even if the answer is

@@ -31,6 +31,7 @@ type session struct {
 	multipath bool
 	unknownAt time.Time // not before then the next INVALID-SPI
 	renew     bool      // phase 1 was lost: the peer may have lost the children too
+	mode      Exchange  // of the last phase 1 that came up: the peer knows how
 	failures  int       // quick modes of ours that failed in a row
 
 	deadline time.Time
@@ -53,9 +54,13 @@ func (s *session) newPhase1(initiator bool, mode Exchange, local, remote netip.A
 
 // startPhase1 begins a negotiation with us as initiator.
 func (s *session) startPhase1() error {
-	mode := ExchangeMain
-	if s.peer.Aggressive {
+	mode := s.mode
+	switch {
+	case mode != 0:
+	case s.peer.Aggressive:
 		mode = ExchangeAggressive
+	default:
+		mode = ExchangeMain
 	}
 	p := s.newPhase1(true, mode, s.local, s.remote)
 	p.peer, p.float = s.peer, s.float || s.remote.Port() == s.e.cfg.NATTPort
@@ -118,7 +123,7 @@ func (p *phase1) established() {
 	p.forgetSecrets()
 	replaces := s.supersede(p)
 	again := s.up
-	s.up, s.remoteID, s.heard = true, p.remoteID, e.now
+	s.up, s.mode, s.remoteID, s.heard = true, p.mode, p.remoteID, e.now
 	s.nat = p.nat
 	s.setAddresses(p.local, p.remote, p.float)
 	s.startKeepalive()

@@ -301,6 +301,22 @@ func TestNATKeepalive(t *testing.T) {
 	}
 }
 
+// A peer that came in main mode may refuse aggressive mode, even if we would take it.
+// strongSwan does, and is renewed by us when its own renewal of phase 1 is delayed.
+func TestRenewsInThePeersMode(t *testing.T) {
+	d, a := dialler(cheap()), answerer(cheap(aggressive))
+	w, x, y := pair(t, 1, d, a)
+	w.up(x, y, d)
+	y.e.Reauth(w.now, y.e.Sessions()[0].ID, &y.out)
+	w.flush(y)
+	if !w.run(10*time.Second, func() bool { return len(eventsOf[Established](x)) == 2 && len(eventsOf[Established](y)) == 2 }) {
+		t.Fatalf("not renewed:\n%s%s", x.log(), y.log())
+	}
+	if e := eventsOf[Established](y)[1]; !e.Initiator || !e.Reauth {
+		t.Errorf("renewed by %+v, want the responder's own negotiation", e)
+	}
+}
+
 // ResponderLifetime: the shorter lifetime counts on both sides.
 func TestLifetimes(t *testing.T) {
 	d, a := dialler(cheap()), answerer(cheap())
