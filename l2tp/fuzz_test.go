@@ -1,6 +1,10 @@
 package l2tp
 
 import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,3 +55,43 @@ func FuzzPayload(f *testing.F) {
 }
 
 func (o *office) hubMAC() []byte { m := o.hub.MAC(); return m[:] }
+
+// FuzzMessage reads any AVPs, with a tunnel secret and without. What is read is a copy, no
+// longer than what came, and what is shown of it can be printed.
+func FuzzMessage(f *testing.F) {
+	f.Add([]byte(windowsSCCRQ()), false)
+	f.Add([]byte(newMessage(CDN).result(2, 6, "why")), false)
+	f.Add([]byte(newMessage(StopCCN).bytes(avpResultCode, []byte{3, 0, 0, 0, 0, 3, 0, 0})), false) // Apple's
+	f.Add([]byte{0x83, 0xff, 0, 0, 0, 0, 0, 1}, false)
+	f.Add([]byte(newMessage(SCCRP).bytes(avpRandomVector, []byte("vector"))), true)
+	f.Add(append([]byte(newMessage(SCCRP).bytes(avpRandomVector, []byte("vector"))), 0xc0, 8, 0, 0, 0, 9, 1, 2), true)
+	f.Fuzz(func(t *testing.T, whole []byte, hidden bool) {
+		var secret []byte
+		if hidden {
+			secret = []byte("secret")
+		}
+		body := slices.Clone(whole)
+		m, err := parseMessage(body, secret)
+		if m == nil || err != nil && !errors.Is(err, ErrAVP) && !errors.Is(err, ErrMandatoryAVP) && !errors.Is(err, ErrHiddenAVP) {
+			t.Fatalf("%v, %v", m, err)
+		}
+		before := fmt.Sprint(m)
+		clear(body)
+		if after := fmt.Sprint(m); after != before {
+			t.Fatalf("what was read is not a copy: %s, then %s", before, after)
+		}
+		n := 0
+		for a, v := range m.values {
+			n += avpHeaderLen + len(v)
+			if s := m.text(a); len(s) > 64 || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) {
+				t.Fatalf("text %q", s)
+			}
+		}
+		if n > len(whole) {
+			t.Fatalf("%d bytes read of %d", n, len(whole))
+		}
+		if _, _, text := m.result(); len(text) > 64 {
+			t.Fatalf("a text of %d bytes", len(text))
+		}
+	})
+}

@@ -19,9 +19,14 @@ var update = flag.Bool("update", false, "write the traces anew")
 // station of the segment, be idle for a minute, and hang up; what vhub says at each step is that of the
 // trace in testdata, and nothing is left of the client.
 func TestSystems(t *testing.T) {
+	eachSystem(t, func(t *testing.T, p *profile) { golden(t, p, run(t, p)) })
+}
+
+// eachSystem runs a test with each profile, in fake time.
+func eachSystem(t *testing.T, f func(t *testing.T, p *profile)) {
 	for _, p := range []*profile{&windows10, &windows11, &macOS, &iOS, &android, &chromeOS, &networkManager} {
 		t.Run(p.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { golden(t, p, run(t, p)) })
+			synctest.Test(t, func(t *testing.T) { f(t, p) })
 		})
 	}
 }
@@ -31,7 +36,7 @@ func run(t *testing.T, p *profile) *trace {
 	o := newOffice(t, w, p.legacy)
 	defer o.close()
 	tr := &trace{}
-	c := newClient(t, p, w, tr)
+	c := newClient(t, p, w, tr, sharedKey, password)
 	login(t, c, o)
 	data(t, c, o)
 	before := len(tr.lines)

@@ -15,7 +15,9 @@ import (
 // link is the client's PPP: it proposes what the profile lists, takes refusals and corrections,
 // and answers the server as pppd and Windows do.
 type link struct {
-	c     *client
+	c        *client
+	password string
+
 	id    byte            // last used
 	ids   map[uint16]byte // last used of each protocol, where they do not count together
 	wants map[uint16][]option
@@ -23,8 +25,9 @@ type link struct {
 
 	expect   string // the server's proof that it knows the password
 	proved   bool
-	echoed   bool // the server answered our Echo-Request
-	over     bool // the server acknowledged our Terminate-Request
+	failure  string // what it says instead
+	echoed   bool   // the server answered our Echo-Request
+	over     bool   // the server acknowledged our Terminate-Request
 	rejected []uint16
 	ip       [][]byte // IP packets that have come
 }
@@ -188,16 +191,16 @@ func (l *link) lcp(code, id byte, data []byte) {
 
 // chap answers MS-CHAPv2 (RFC 2759), and believes the server only if it proves itself.
 func (l *link) chap(code, id byte, data []byte) {
-	const challenge, response, success = 1, 2, 3
+	const challenge, response, success, failure = 1, 2, 3, 4
 	switch code {
 	case challenge:
 		for _, s := range l.c.p.idents {
 			l.send(ppp.ProtoLCP, identification, l.nextID(ppp.ProtoLCP), append(l.magic(), s...))
 		}
 		server, peer := data[1:17], []byte("0123456789abcdef")
-		nt, err := rfc2759.GenerateNTResponse(server, peer, []byte(userName), []byte(password))
+		nt, err := rfc2759.GenerateNTResponse(server, peer, []byte(userName), []byte(l.password))
 		if err == nil {
-			l.expect, err = rfc2759.GenerateAuthenticatorResponse(server, peer, nt, []byte(userName), []byte(password))
+			l.expect, err = rfc2759.GenerateAuthenticatorResponse(server, peer, nt, []byte(userName), []byte(l.password))
 		}
 		if err != nil {
 			l.c.t.Fatal(err)
@@ -212,8 +215,8 @@ func (l *link) chap(code, id byte, data []byte) {
 		for _, n := range l.c.p.ncps {
 			l.begin(n.proto, n.options)
 		}
-	default:
-		l.c.t.Errorf("CHAP code %d: %q", code, data)
+	case failure:
+		l.failure = string(data)
 	}
 }
 
