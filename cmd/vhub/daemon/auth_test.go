@@ -18,6 +18,7 @@ import (
 	"layeh.com/radius/rfc2759"
 	"layeh.com/radius/rfc2865"
 	"layeh.com/radius/rfc2866"
+	"layeh.com/radius/rfc2868"
 	"layeh.com/radius/rfc2869"
 	"layeh.com/radius/vendors/microsoft"
 
@@ -188,6 +189,10 @@ func answer(r *layeh.Packet) *layeh.Packet {
 		rfc2865.Class_AddString(p, "staff")
 		rfc2865.SessionTimeout_Set(p, 60)
 		rfc2865.IdleTimeout_Set(p, 30)
+		rfc2865.FilterID_AddString(p, "no-guests")
+		rfc2868.TunnelType_Set(p, 1, 13) // VLAN
+		rfc2868.TunnelMediumType_Set(p, 1, rfc2868.TunnelMediumType_Value_IEEE802)
+		rfc2868.TunnelPrivateGroupID_SetString(p, 1, "20")
 	}
 	p.Add(rfc2869.MessageAuthenticator_Type, make(layeh.Attribute, 16))
 	b, _ := p.MarshalBinary()
@@ -201,6 +206,26 @@ func answer(r *layeh.Packet) *layeh.Packet {
 func radiusPort(port int) *config.L2TP {
 	return &config.L2TP{Radius: "corp", Servers: &config.Radius{Name: "corp", Servers: []string{fmt.Sprintf("127.0.0.1:%d", port)},
 		Timeout: 3 * time.Second, Accounting: true, AccountingPort: port, NASIdentifier: "nas", Interim: 5 * time.Minute}}
+}
+
+// Filter-Id and a VLAN let the user in, and do nothing but stand in the log, as the manual says.
+func TestFilterAndVLANAreLogged(t *testing.T) {
+	port, _, _ := radiusServer(t)
+	var log strings.Builder
+	a, err := newPortAuth(testUsers(t), isTestHub, "default", radiusPort(port), config.Secret("shared"), slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	if g := login(t, a, ppp.MSCHAPv2, "bob", "secret"); !g.Result.OK || g.Framed != netip.MustParseAddr("172.16.0.77") {
+		t.Errorf("%+v", g)
+	}
+	for _, want := range []string{`level=INFO msg="radius: login accepted" user=bob session=road/3`, "filter=no-guests",
+		`level=WARN msg="radius: the server names a VLAN, and sessions of l2tp have none`, "user=bob vlan=20"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("%q is not in the log:\n%s", want, log.String())
+		}
+	}
 }
 
 func TestRadiusLogins(t *testing.T) {
