@@ -285,7 +285,7 @@ func writeCardFile(out io.Writer, system guide.System, v guide.Values, path stri
 		did += ", without the pre-shared key (it is in " + v.KeyFile + ")"
 	}
 	if filepath.Ext(path) != ext {
-		did += fmt.Sprintf("\n%s expects a name that ends in %s", system.Title(), ext)
+		did += fmt.Sprintf("\nthe name of a file for %s should end in %s", system.Title(), ext)
 	}
 	return did + "\n", path, nil
 }
