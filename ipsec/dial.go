@@ -68,7 +68,7 @@ func (p *peerState) configure(cfg PeerConfig) {
 	k.Accept = p.accept
 	old := p.dials
 	p.cfg, p.ike, p.dials = cfg, k, nil
-	p.tunnel.alg, p.tunnel.multi = cfg.Algorithms, k.Multipath
+	p.tunnel.alg, p.tunnel.multi = &p.cfg.Algorithms, k.Multipath
 	if cfg.Role == Responder {
 		return
 	}

@@ -45,7 +45,8 @@ type Engine struct {
 	uplinks  map[netip.Addr]int // interface index by local address of an uplink
 	probing  int                // tunnels with probed paths
 	nextTick time.Time
-	tick     uint64
+	watched  roster     // sessions that are looked at in each tick
+	calm     roster     // the others
 	due      []*session // scratch of lifetimes
 	closed   bool
 }

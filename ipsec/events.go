@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,10 +44,10 @@ func (e *Engine) established(now time.Time, ev ike.Established) {
 		return
 	}
 	if s := e.sessions[ev.Session]; s != nil {
-		s.info = ev
+		s.info = infoOf(&ev)
 		return
 	}
-	s := &session{id: ev.Session, local: ev.Local, nat: ev.NAT, since: now, info: ev, children: map[uint32]*inbound{}}
+	s := &session{id: ev.Session, local: ev.Local, nat: ev.NAT, since: now, info: infoOf(&ev)}
 	remote := ev.Remote
 	s.remote.Store(&remote)
 	s.mtu.Store(fallbackMTU)
@@ -64,6 +65,11 @@ func (e *Engine) established(now time.Time, ev ike.Established) {
 	s.udpPort.Store(l2tpPort)
 	e.refreshMTU(now, s)
 	e.sessions[ev.Session] = s
+	if s.dialled {
+		e.watched.add(s)
+	} else {
+		e.calm.add(s)
+	}
 	e.cfg.Log.Info("ipsec: peer authenticated", "port", ev.Peer.Name, "id", ev.RemoteID.String(), "remote", ev.Remote,
 		"local", ev.Local, "suite", ev.Suite.String(), "nat", natText(ev.NAT), "vendor", ev.Vendor)
 }
@@ -99,8 +105,11 @@ func (e *Engine) childInstalled(now time.Time, c *ike.Child) {
 		e.ike.Close(now, s.id, &e.out)
 		return
 	}
-	s.children[c.In.SPI] = in
-	s.limited = s.limited || c.SoftBytes > 0 || c.HardBytes > 0
+	s.children = append(s.children, in)
+	if s.roster == &e.calm && (c.SoftBytes > 0 || c.HardBytes > 0) {
+		s.leave()
+		e.watched.add(s)
+	}
 	e.table.add(in)
 }
 
@@ -109,10 +118,10 @@ func (e *Engine) childInstalled(now time.Time, c *ike.Child) {
 func (e *Engine) childUsable(ev ike.ChildUsable) {
 	c := ev.Child
 	s := e.sessions[c.Session]
-	if s == nil || s.children[c.In.SPI] == nil {
+	if s == nil || s.child(c.In.SPI) == nil {
 		return
 	}
-	in := s.children[c.In.SPI]
+	in := s.child(c.In.SPI)
 	in.usable.Store(true)
 	if old := s.out.Load(); c.Initiator && old != nil && old.child == ev.Replaces && old.child.SoftBytes == 0 && !in.told.Load() {
 		in.waits = true
@@ -143,10 +152,10 @@ const installWait = 300 * time.Millisecond
 // endWait switches to an SA that was only waiting for the peer to have it.
 func (e *Engine) endWait(id ike.SessionID, spi uint32) {
 	s := e.sessions[id]
-	if s == nil || s.children[spi] == nil || !s.children[spi].waits {
+	if s == nil || s.child(spi) == nil || !s.child(spi).waits {
 		return
 	}
-	in := s.children[spi]
+	in := s.child(spi)
 	in.waits = false
 	if old := s.out.Load(); old == nil || !old.child.Born.After(in.child.Born) {
 		s.out.Store(in.out)
@@ -186,11 +195,11 @@ func (t *Tunnel) level() slog.Level {
 // childDown forgets both directions.
 func (e *Engine) childDown(now time.Time, c *ike.Child, why ike.Reason) {
 	s := e.sessions[c.Session]
-	if s == nil || s.children[c.In.SPI] == nil {
+	if s == nil || s.child(c.In.SPI) == nil {
 		return
 	}
-	in := s.children[c.In.SPI]
-	delete(s.children, c.In.SPI)
+	in := s.child(c.In.SPI)
+	s.children = slices.DeleteFunc(s.children, func(x *inbound) bool { return x == in })
 	e.table.remove(in)
 	s.tunnel.done.fold(in)
 	if s.out.Load() == in.out {
@@ -316,10 +325,11 @@ func (e *Engine) sessionClosed(now time.Time, ev ike.Closed) {
 	if s == nil {
 		return
 	}
-	for _, in := range s.children {
+	for _, in := range slices.Clone(s.children) {
 		e.childDown(now, in.child, ev.Reason)
 	}
 	delete(e.sessions, ev.Session)
+	s.leave()
 	s.out.Store(nil)
 	if p := s.tunnel.peer; p != nil {
 		p.forget(s)

@@ -155,16 +155,12 @@ func (e *Engine) lifetimes(now time.Time) {
 	for _, p := range e.peers {
 		e.checkDown(now, p.tunnel)
 	}
-	e.tick++
-	e.due = e.due[:0]
-	for _, s := range e.sessions {
-		if s.dialled || s.limited || uint64(s.id)%idleTicks == e.tick%idleTicks {
-			e.due = append(e.due, s)
-		}
-	}
+	e.due = e.watched.turn(1, e.due[:0])
+	e.due = e.calm.turn(calmTicks, e.due)
 	for _, s := range e.due {
 		for _, in := range s.children {
 			e.checkLifetime(now, s, in)
+			in.rest(now)
 		}
 		switch {
 		case s.dialled:
@@ -176,9 +172,22 @@ func (e *Engine) lifetimes(now time.Time) {
 	clear(e.due)
 }
 
-// idleTicks is in how many ticks a session without limits in bytes is looked at
-// once: with 10,000 of them that is most of what idle ones cost.
-const idleTicks = 10
+// calmTicks is in how many ticks a session is looked at that was not dialled and has
+// no limits in bytes.
+const calmTicks = 10
+
+// restEvery is after what time with few packets an SA lets its ciphers go.
+const restEvery = calmTicks * tickInterval
+
+// rest is called in each look at an SA.
+func (in *inbound) rest(now time.Time) {
+	if now.Sub(in.restAt) < restEvery*9/10 {
+		return
+	}
+	in.restAt = now
+	in.sa.Rest()
+	in.out.sa.Rest()
+}
 
 func (e *Engine) checkLifetime(now time.Time, s *session, in *inbound) {
 	c := in.child

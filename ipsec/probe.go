@@ -40,11 +40,11 @@ const (
 type path struct {
 	rank int // place in PeerConfig.Uplinks
 
-	heard  atomic.Int64 // last probe or answer, Unix nanoseconds; 0: never
-	rtt    atomic.Int64 // smoothed, nanoseconds
-	jitter atomic.Int64 // smoothed deviation of rtt, nanoseconds
-	back   atomic.Int64 // when it was last heard again after a silence, Unix nanoseconds
-	got    [probeHistory]atomic.Uint32
+	heard  atomic.Int64                 // last probe or answer, Unix nanoseconds; 0: never
+	rtt    atomic.Int64                 // smoothed, nanoseconds
+	jitter atomic.Int64                 // smoothed deviation of rtt, nanoseconds
+	back   atomic.Int64                 // when it was last heard again after a silence, Unix nanoseconds
+	got    *[probeHistory]atomic.Uint32 // nil for road warriors
 
 	// The loop's.
 	number    uint32 // of the last question
@@ -55,6 +55,7 @@ type path struct {
 func (p *path) init(now time.Time, rank int) {
 	p.rank = rank
 	p.goodSince = now
+	p.got = new([probeHistory]atomic.Uint32)
 }
 
 // probed tells whether the peer speaks probes.

@@ -38,7 +38,7 @@ func newRoadState(e *Engine, cfg RoadConfig) *roadState {
 func (r *roadState) newTunnel(e *Engine) *Tunnel {
 	return &Tunnel{
 		engine: e, name: r.cfg.Name, proto: esp.ProtoUDP, port: r.cfg.Port,
-		alg: r.cfg.Algorithms, readers: make([]Receiver, len(e.readers)), road: r,
+		alg: &r.cfg.Algorithms, readers: make([]Receiver, len(e.readers)), road: r,
 	}
 }
 

@@ -22,7 +22,7 @@ type session struct {
 	local   netip.AddrPort
 	nat     ike.NAT
 	since   time.Time
-	info    ike.Established
+	info    peerInfo
 
 	remote  atomic.Pointer[netip.AddrPort] // address and port of UDP, or of IKE with raw ESP
 	out     atomic.Pointer[outbound]
@@ -36,10 +36,30 @@ type session struct {
 	up      bool      // has been usable and was not withdrawn; loop only
 	mtuAt   time.Time // when the route was asked; loop only
 	mtuSent uint64    // what sent was then; loop only
-	limited bool      // a child has a lifetime in bytes; loop only
 	astray  int       // how often in a row the route left from elsewhere; loop only
+	roster  *roster   // where it waits for its turn; loop only
+	at      int       // its place there
 
-	children map[uint32]*inbound // by inbound SPI; loop only
+	children []*inbound // loop only
+}
+
+// peerInfo is what the newest phase 1 told of the peer.
+type peerInfo struct {
+	id     ike.ID
+	vendor string
+	suite  ike.Suite
+}
+
+func infoOf(ev *ike.Established) peerInfo { return peerInfo{ev.RemoteID, ev.Vendor, ev.Suite} }
+
+// child is the child with this inbound SPI, or nil.
+func (s *session) child(spi uint32) *inbound {
+	for _, in := range s.children {
+		if in.spi == spi {
+			return in
+		}
+	}
+	return nil
 }
 
 // sent is how many bytes of payload left by the SA in use.
@@ -77,6 +97,7 @@ type inbound struct {
 	waits   bool         // the loop's: it is, but the peer may not have installed it yet
 	last    atomic.Int64 // when a packet last was opened, Unix nanoseconds
 	rekeyAt time.Time    // the loop's: when a successor was first asked for, its bytes being used up
+	restAt  time.Time    // the loop's: when its SAs were last told to rest
 }
 
 // remoteOf is where packets to the peer go: with raw ESP no port.
@@ -126,7 +147,7 @@ func (e *Engine) newChild(s *session, c *ike.Child) (*inbound, error) {
 		return nil, err
 	}
 	in := &inbound{spi: c.In.SPI, child: c, sa: inSA, session: s}
-	in.out = &outbound{child: c, sa: outSA, sock: sock, session: s, strict: !strings.Contains(s.info.Vendor, "vhub")}
+	in.out = &outbound{child: c, sa: outSA, sock: sock, session: s, strict: !strings.Contains(s.info.vendor, "vhub")}
 	return in, nil
 }
 

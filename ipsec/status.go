@@ -174,7 +174,7 @@ func (t *Tunnel) RemoteID() ike.ID {
 	t.engine.mu.Lock()
 	defer t.engine.mu.Unlock()
 	for _, s := range t.sessions() {
-		return s.info.RemoteID
+		return s.info.id
 	}
 	return ike.ID{}
 }
@@ -221,7 +221,7 @@ func (e *Engine) tunnelStatus(t *Tunnel) TunnelStatus {
 		}
 	}
 	for _, s := range t.sessions() {
-		st.PeerID = s.info.RemoteID.String()
+		st.PeerID = s.info.id.String()
 		st.Paths = append(st.Paths, e.pathStatus(t, s))
 		for _, in := range s.children {
 			i, o := in.sa.Stats(), in.out.sa.Stats()
@@ -258,8 +258,8 @@ func (e *Engine) pathStatus(t *Tunnel, s *session) PathStatus {
 	st := PathStatus{
 		Active: t.active.Load() == s, Uplink: s.uplink,
 		Local: addrOf(s.local), Remote: addrOf(*s.remote.Load()), NAT: natText(s.nat),
-		MTU: int(s.mtu.Load()), Since: s.since, Dialled: s.dialled, Vendor: s.info.Vendor,
-		Suite: s.info.Suite.String(), Probed: s.path.probed(), Alive: s.up && !s.path.dead(now),
+		MTU: int(s.mtu.Load()), Since: s.since, Dialled: s.dialled, Vendor: s.info.vendor,
+		Suite: s.info.suite.String(), Probed: s.path.probed(), Alive: s.up && !s.path.dead(now),
 	}
 	if st.Probed && s.dialled {
 		st.RTT, st.Jitter = time.Duration(s.path.rtt.Load()), time.Duration(s.path.jitter.Load())
@@ -275,11 +275,11 @@ func (e *Engine) pathStatus(t *Tunnel, s *session) PathStatus {
 		}
 		st.LastHeard = is.LastHeard
 	}
-	for spi, in := range s.children {
+	for _, in := range s.children {
 		if last := in.last.Load(); last != 0 && time.Unix(0, last).After(st.LastHeard) {
 			st.LastHeard = time.Unix(0, last)
 		}
-		st.SAs = append(st.SAs, saStatus(s, in, times[spi]))
+		st.SAs = append(st.SAs, saStatus(s, in, times[in.spi]))
 	}
 	slices.SortFunc(st.SAs, func(a, b SAStatus) int { return a.Born.Compare(b.Born) })
 	return st

@@ -16,9 +16,9 @@ import (
 type Tunnel struct {
 	engine   *Engine
 	name     string
-	proto    uint8  // IP protocol inside ESP
-	port     uint16 // our UDP port inside ESP when proto is UDP
-	alg      Algorithms
+	proto    uint8                   // IP protocol inside ESP
+	port     uint16                  // our UDP port inside ESP when proto is UDP
+	alg      *Algorithms             // of the configuration
 	active   atomic.Pointer[session] // what Send uses; nil: down
 	readers  []Receiver              // one of each reading goroutine, made when first needed
 	receiver func() Receiver

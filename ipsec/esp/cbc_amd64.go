@@ -38,11 +38,11 @@ type roundKeys struct {
 	keys   [15][16]byte
 }
 
-// expandKey is the key expansion of FIPS 197 5.2, on words with the first byte
-// lowest. The key has 16, 24 or 32 bytes.
-func expandKey(key []byte) *roundKeys {
+// expand is the key expansion of FIPS 197 5.2, on words with the first byte lowest.
+// The key has 16, 24 or 32 bytes.
+func (k *roundKeys) expand(key []byte) {
 	n := len(key) / 4
-	k := &roundKeys{rounds: n + 6}
+	k.rounds = n + 6
 	var w [60]uint32
 	for i := range n {
 		w[i] = binary.LittleEndian.Uint32(key[4*i:])
@@ -62,25 +62,23 @@ func expandKey(key []byte) *roundKeys {
 	for i := range 4 * (k.rounds + 1) {
 		binary.LittleEndian.PutUint32(k.keys[i/4][i%4*4:], w[i])
 	}
-	return k
 }
 
-// inverse are the keys for decryption by the equivalent inverse cipher (FIPS 197
-// 5.3.5): in opposite order, all but the outer ones mixed.
-func (k *roundKeys) inverse() *roundKeys {
-	d := &roundKeys{rounds: k.rounds}
+// invert makes the keys for decryption by the equivalent inverse cipher (FIPS 197
+// 5.3.5): those of k in opposite order, all but the outer ones mixed.
+func (d *roundKeys) invert(k *roundKeys) {
+	d.rounds = k.rounds
 	for i := range k.rounds + 1 {
 		d.keys[i] = k.keys[k.rounds-i]
 		if i > 0 && i < k.rounds {
 			invMix(&d.keys[i], &k.keys[k.rounds-i])
 		}
 	}
-	return d
 }
 
 // lanes encrypts CBC chains of several packets at once.
 type lanes struct {
-	keys  *roundKeys
+	keys  roundKeys
 	ptrs  [8]*byte
 	ivs   [8][16]byte
 	idle  []byte // what lanes without a packet write to
@@ -94,13 +92,8 @@ type lane struct {
 	body []byte
 }
 
-// newLanes returns nil where the machine has no AES instructions.
-func newLanes(key []byte) *lanes {
-	if !fastCBC {
-		return nil
-	}
-	return &lanes{keys: expandKey(key)}
-}
+// rekey sets the key. It is needed before the first chain.
+func (l *lanes) rekey(key []byte) { l.keys.expand(key) }
 
 // add puts a chain to the others and tells whether there is room for one more. The
 // body is whole blocks, and is encrypted in place by run.
@@ -154,22 +147,26 @@ func (l *lanes) step(work []lane, blocks int) {
 }
 
 // decrypter decrypts the CBC chain of one packet, eight blocks at a time.
-type decrypter struct{ keys *roundKeys }
+type decrypter struct{ keys roundKeys }
 
-// newDecrypter returns nil where the machine has no AES instructions.
-func newDecrypter(key []byte) *decrypter {
-	if !fastCBC {
-		return nil
-	}
-	return &decrypter{expandKey(key).inverse()}
+// rekey sets the key. It is needed before the first packet.
+func (d *decrypter) rekey(key []byte) {
+	var k roundKeys
+	k.expand(key)
+	d.keys.invert(&k)
 }
 
-// decrypt works in place on as many blocks as are groups of eight, and returns what
-// is left with the IV for it.
-func (d *decrypter) decrypt(iv *[16]byte, body []byte) []byte {
-	groups := len(body) / 128
-	if groups > 0 {
+// decrypt works in place on whole blocks. What is no group of eight is made one. iv
+// is undefined afterwards.
+func (d *decrypter) decrypt(iv *[16]byte, body []byte) {
+	if groups := len(body) / 128; groups > 0 {
 		decrypt8(&d.keys.keys[0][0], d.keys.rounds, groups, &body[0], iv)
+		body = body[groups*128:]
 	}
-	return body[groups*128:]
+	if len(body) > 0 {
+		var group [128]byte
+		copy(group[:], body)
+		decrypt8(&d.keys.keys[0][0], d.keys.rounds, 1, &group[0], iv)
+		copy(body, group[:])
+	}
 }

@@ -3,7 +3,6 @@
 package esp
 
 import (
-	"crypto/cipher"
 	"crypto/subtle"
 	"encoding/binary"
 
@@ -27,26 +26,22 @@ func ghash16(sum *[16]byte, powers *[16][16]byte, groups int, data *byte)
 
 // wideKeys is an AES key for the routines of gcm_amd64.s. It may be shared.
 type wideKeys struct {
-	*roundKeys
+	roundKeys
 	powers [16][16]byte // of the hash key, the 16th first, as ghash16 wants them
 }
 
-// newWideKeys returns nil where the machine has not the instructions. The block is
-// of the same key.
-func newWideKeys(key []byte, block cipher.Block) *wideKeys {
-	if !fastGCM {
-		return nil
-	}
-	k := &wideKeys{roundKeys: expandKey(key)}
+// rekey sets the key. It is needed before the first packet.
+func (k *wideKeys) rekey(key []byte) {
+	k.expand(key)
 	var zero [16]byte
-	block.Encrypt(zero[:], zero[:])
-	h := element{binary.BigEndian.Uint64(zero[:]), binary.BigEndian.Uint64(zero[8:])}
+	var group [256]byte // its first block becomes the hash key, E(0) (SP 800-38D 6.4)
+	counter16(&k.keys[0][0], k.rounds, 1, &zero, &group[0])
+	h := element{binary.BigEndian.Uint64(group[:]), binary.BigEndian.Uint64(group[8:])}
 	p := h
 	for i := len(k.powers) - 1; i >= 0; i-- {
 		k.powers[i] = p.doubled()
 		p = p.times(h)
 	}
-	return k
 }
 
 // element is an element of GCM's field: a block as a big-endian number, whose
@@ -82,16 +77,9 @@ func (a element) doubled() (b [16]byte) {
 
 // wide is AES-GCM with a 12-byte nonce and a 16-byte tag, for one goroutine.
 type wide struct {
-	*wideKeys
+	wideKeys
 	counter, mask, sum [16]byte
 	group              [256]byte // what is no whole group of the body
-}
-
-func newWide(k *wideKeys) *wide {
-	if k == nil {
-		return nil
-	}
-	return &wide{wideKeys: k}
 }
 
 // seal encrypts the body in place and writes the tag.

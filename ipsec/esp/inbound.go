@@ -2,20 +2,17 @@ package esp
 
 import (
 	"encoding/binary"
-	"sync"
 	"sync/atomic"
 )
 
 // Inbound is an SA that opens. It is safe for concurrent use.
 type Inbound struct {
-	suite   Suite
-	spi     uint32
-	mode    Mode
-	esn     bool
-	lax     bool
-	minLen  int
-	window  window
-	openers sync.Pool // of *openWorker
+	pace
+	spi    uint32
+	mode   Mode
+	lax    bool
+	minLen int
+	window window
 
 	packets, bytes                       atomic.Uint64
 	short, replay, auth, padding, dummys atomic.Uint64
@@ -43,30 +40,11 @@ func NewInbound(c Config) (*Inbound, error) {
 		size = DefaultWindow
 	}
 	in := &Inbound{
-		suite: c.Suite, spi: c.SPI, mode: c.Mode, esn: c.ESN, lax: c.LaxPadding,
-		minLen: c.Suite.PacketLen(0),
+		pace: pace{secrets: secrets{suite: c.Suite, keys: c.Keys, esn: c.ESN}},
+		spi:  c.SPI, mode: c.Mode, lax: c.LaxPadding, minLen: c.Suite.PacketLen(0),
 	}
 	in.window.init(min(max(size, MinWindow), maxWindow))
-	newOpener, err := openerOf(&c)
-	if err != nil {
-		return nil, err
-	}
-	in.openers.New = func() any { return &openWorker{opener: newOpener()} }
 	return in, nil
-}
-
-// openerOf returns the function that makes the suite's openers.
-func openerOf(c *Config) (func() opener, error) {
-	block, err := c.Suite.block(c.Keys.Enc)
-	if err != nil {
-		return nil, err
-	}
-	suite, keys, esn := c.Suite, c.Keys, c.ESN
-	if suite.Cipher == AESGCM16 {
-		newGCM, err := gcmOf(block, keys, esn)
-		return func() opener { return newGCM() }, err
-	}
-	return func() opener { return newCBCOpener(suite, block, keys, esn) }, nil
 }
 
 // SPI returns the SPI that we chose and the peer sends to.
@@ -111,12 +89,12 @@ type Item struct {
 // padding, RFC 4303 2.7) is still there: only the payload's own length field can
 // tell; ParseInner cuts it in tunnel mode.
 func (in *Inbound) Open(pkt []byte) (payload []byte, next uint8, err error) {
-	w := in.openers.Get().(*openWorker)
+	w, pool := in.worker(1)
 	w.one[0] = Item{Data: pkt}
 	in.openWith(w, w.one[:])
 	got := w.one[0]
 	w.one[0] = Item{}
-	in.openers.Put(w)
+	pool.Put(w)
 	return got.Data, got.Next, got.Err
 }
 
@@ -130,9 +108,9 @@ type openWorker struct {
 // dropped packet are undefined. The order of work is that of RFC 4303 3.4:
 // replay hint, ICV, window, trailer.
 func (in *Inbound) OpenBatch(items []Item) {
-	w := in.openers.Get().(*openWorker)
+	w, pool := in.worker(len(items))
 	in.openWith(w, items)
-	in.openers.Put(w)
+	pool.Put(w)
 }
 
 func (in *Inbound) openWith(w *openWorker, items []Item) {

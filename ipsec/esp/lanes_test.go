@@ -27,7 +27,8 @@ func TestLanesAgainstLibrary(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l := newLanes(key)
+		l := new(lanes)
+		l.rekey(key)
 		for range 2 { // the second use finds nothing of the first
 			count := rapid.IntRange(1, 8).Draw(t, "chains")
 			var got, want [][]byte
@@ -64,11 +65,9 @@ func TestDecrypterAgainstLibrary(t *testing.T) {
 		iv := [16]byte(randomBytes(3, 16))
 		got, want := randomBytes(4, n), randomBytes(4, n)
 		cipher.NewCBCDecrypter(block, iv[:]).CryptBlocks(want, want)
-		rest := newDecrypter(key).decrypt(&iv, got)
-		if len(rest) != n%128 {
-			t.Fatalf("%d bytes left of %d", len(rest), n)
-		}
-		cipher.NewCBCDecrypter(block, iv[:]).CryptBlocks(rest, rest)
+		var d decrypter
+		d.rekey(key)
+		d.decrypt(&iv, got)
 		if !bytes.Equal(got, want) {
 			t.Fatalf("%d bytes are not the library's", n)
 		}
@@ -83,7 +82,8 @@ func TestKeyExpansion(t *testing.T) {
 		{"8e73b0f7da0e6452c810f32b809079e562f8ead2522c6b7b", "e98ba06f448c773c8ecc720401002202"},
 		{"603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4", "fe4890d1e6188d0b046df344706c631e"},
 	} {
-		k := expandKey(unhex(v.key))
+		var k roundKeys
+		k.expand(unhex(v.key))
 		if got := k.keys[k.rounds]; !bytes.Equal(got[:], unhex(v.last)) {
 			t.Errorf("%d-byte key: last round key %x, want %s", len(v.key)/2, got, v.last)
 		}
@@ -100,7 +100,8 @@ func TestWycheproofLanes(t *testing.T) {
 			}
 			pad := 16 - len(v.Msg)%16
 			got := append(bytes.Clone(v.Msg), bytes.Repeat([]byte{byte(pad)}, pad)...)
-			l := newLanes(v.Key)
+			l := new(lanes)
+			l.rekey(v.Key)
 			l.add(v.Iv, got)
 			l.run()
 			if !bytes.Equal(got, v.Ct) {
@@ -120,12 +121,22 @@ func BenchmarkCBC(b *testing.B) {
 	}
 	iv := make([]byte, 16)
 	b.Run("lanes", func(b *testing.B) {
-		l := newLanes(key)
+		l := new(lanes)
+		l.rekey(key)
 		b.SetBytes(1424)
 		for n := 0; n < b.N; n += 8 {
 			for i := range bodies {
 				l.add(iv, bodies[i])
 			}
+			l.run()
+		}
+	})
+	b.Run("lane", func(b *testing.B) {
+		l := new(lanes)
+		l.rekey(key)
+		b.SetBytes(1424)
+		for n := range b.N {
+			l.add(iv, bodies[n%8])
 			l.run()
 		}
 	})
@@ -138,7 +149,8 @@ func BenchmarkCBC(b *testing.B) {
 		}
 	})
 	b.Run("decrypt", func(b *testing.B) {
-		d := newDecrypter(key)
+		var d decrypter
+		d.rekey(key)
 		b.SetBytes(1424)
 		for n := range b.N {
 			d.decrypt((*[16]byte)(iv), bodies[n%8])

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"sync"
 	"sync/atomic"
 
 	"vhub/internal/packet"
@@ -25,13 +24,11 @@ const (
 // Outbound is an SA that seals. It is safe for concurrent use: a batch reserves
 // its sequence numbers with one atomic add and takes cipher state from a pool.
 type Outbound struct {
-	suite   Suite
-	spi     uint32
-	mode    Mode
-	inner   innerHeader
-	maxSeq  uint64
-	sealers sync.Pool // of *sealWorker
-	jobs    sync.Pool // of *spreadJob
+	pace
+	spi    uint32
+	mode   Mode
+	inner  innerHeader
+	maxSeq uint64
 
 	seq     atomic.Uint64 // last number handed out; may pass maxSeq, never wraps
 	packets atomic.Uint64
@@ -53,7 +50,7 @@ func NewOutbound(c Config) (*Outbound, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	o := &Outbound{suite: c.Suite, spi: c.SPI, mode: c.Mode, maxSeq: math.MaxUint32}
+	o := &Outbound{pace: pace{secrets: secrets{suite: c.Suite, keys: c.Keys, esn: c.ESN}}, spi: c.SPI, mode: c.Mode, maxSeq: math.MaxUint32}
 	if c.ESN {
 		o.maxSeq = math.MaxUint64 - 1<<32 // far from wrapping whatever is in flight
 	}
@@ -63,37 +60,16 @@ func NewOutbound(c Config) (*Outbound, error) {
 			return nil, err
 		}
 	}
-	newSealer, err := sealerOf(&c)
-	if err != nil {
-		return nil, err
-	}
-	o.sealers.New = func() any { return &sealWorker{sealer: newSealer()} }
-	return o, nil
-}
-
-// sealerOf returns the function that makes the suite's sealers.
-func sealerOf(c *Config) (func() sealer, error) {
-	block, err := c.Suite.block(c.Keys.Enc)
-	if err != nil {
-		return nil, err
-	}
 	if c.Suite.Cipher == AESGCM16 {
-		newGCM, err := gcmOf(block, c.Keys, c.ESN)
-		return func() sealer { return newGCM() }, err
+		return o, nil
 	}
 	if c.Rand == nil {
 		return nil, errors.New("esp: CBC needs Config.Rand for its IVs")
 	}
-	var secret [16]byte
-	if _, err := io.ReadFull(c.Rand, secret[:]); err != nil {
+	if _, err := io.ReadFull(c.Rand, o.ivs[:]); err != nil {
 		return nil, fmt.Errorf("esp: reading randomness for IVs: %w", err)
 	}
-	ivs, err := ivCipher(secret)
-	if err != nil {
-		return nil, err
-	}
-	suite, keys, esn := c.Suite, c.Keys, c.ESN
-	return func() sealer { return newCBCSealer(suite, block, ivs, keys, esn) }, nil
+	return o, nil
 }
 
 // SPI returns the SPI that the peer told us to use.
@@ -124,11 +100,11 @@ func (o *Outbound) Stats() OutboundStats {
 
 // Seal seals one packet in place, as SealBatch.
 func (o *Outbound) Seal(p *packet.Packet, proto uint8) error {
-	w := o.sealers.Get().(*sealWorker)
+	w, pool := o.worker(1)
 	w.one[0] = *p
 	_, err := o.sealWith(w, w.one[:], proto)
 	*p, w.one[0] = w.one[0], packet.Packet{}
-	o.sealers.Put(w)
+	pool.Put(w)
 	return err
 }
 
@@ -140,9 +116,9 @@ func (o *Outbound) Seal(p *packet.Packet, proto uint8) error {
 // It returns how many packets were sealed. With an error (ErrSequence, ErrRoom)
 // those from that index on must not be sent and their bytes are undefined.
 func (o *Outbound) SealBatch(packets []packet.Packet, proto uint8) (int, error) {
-	w := o.sealers.Get().(*sealWorker)
+	w, pool := o.worker(len(packets))
 	n, err := o.sealWith(w, packets, proto)
-	o.sealers.Put(w)
+	pool.Put(w)
 	return n, err
 }
 

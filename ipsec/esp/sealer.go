@@ -38,21 +38,28 @@ type gcm struct {
 	aad   [12]byte
 }
 
-// gcmOf returns the function that makes the ciphers of one key, for either direction.
-func gcmOf(block cipher.Block, keys Keys, esn bool) (func() *gcm, error) {
-	wide := newWideKeys(keys.Enc, block)
-	var aead cipher.AEAD
-	if wide == nil {
-		var err error
-		if aead, err = cipher.NewGCM(block); err != nil {
-			return nil, err
-		}
-	}
-	return func() *gcm {
-		g := &gcm{aead: aead, wide: newWide(wide), esn: esn}
-		copy(g.nonce[:], keys.Salt)
+// newGCM makes the cipher of an SA, for either direction.
+func newGCM(k *secrets) *gcm {
+	g := new(gcm)
+	if fastGCM {
+		g.wide = new(wide)
+		g.rekey(k)
 		return g
-	}, nil
+	}
+	var err error
+	if g.aead, err = cipher.NewGCM(k.block()); err != nil {
+		panic(err) // AES has GCM's block length
+	}
+	g.esn = k.esn
+	copy(g.nonce[:], k.keys.Salt)
+	return g
+}
+
+// rekey gives it another SA's keys, where there is wide.
+func (g *gcm) rekey(k *secrets) {
+	g.wide.rekey(k.keys.Enc)
+	g.esn = k.esn
+	copy(g.nonce[:], k.keys.Salt)
 }
 
 func (g *gcm) seal(packets []packet.Packet, first uint64) {
@@ -94,15 +101,60 @@ func (g *gcm) header(pkt []byte, seq uint64) []byte {
 
 // mac is a truncated HMAC over an ESP packet.
 type mac struct {
-	hash hash.Hash
-	len  int
-	esn  bool
-	high [4]byte
-	sum  []byte
+	hash  hash.Hash
+	len   int
+	esn   bool
+	high  [4]byte
+	sum   []byte
+	spare map[Auth]*keyedHash // of rekey
 }
 
 func newMAC(s Suite, key []byte, esn bool) mac {
 	return mac{hash: hmac.New(s.hash(), key), len: s.ICVLen(), esn: esn, sum: make([]byte, 0, 64)}
+}
+
+// rekey gives it another SA's key, and algorithm.
+func (m *mac) rekey(k *secrets) {
+	h := m.spare[k.suite.Auth]
+	if h == nil {
+		h = &keyedHash{Hash: k.suite.hash()()}
+		if m.spare == nil {
+			m.spare = map[Auth]*keyedHash{}
+		}
+		m.spare[k.suite.Auth] = h
+	}
+	h.key = append(h.key[:0], k.keys.Auth...)
+	m.hash, m.len, m.esn = h, k.suite.ICVLen(), k.esn
+}
+
+// keyedHash is HMAC (RFC 2104) under a key that may change, at the price of two more
+// blocks a packet than the library's. The key is no longer than a block.
+type keyedHash struct {
+	hash.Hash
+	key []byte
+	pad [128]byte
+	sum [64]byte
+}
+
+// Reset begins with the inner pad.
+func (h *keyedHash) Reset() { h.begin(0x36) }
+
+// Sum appends the HMAC. Nothing may be written after it until Reset.
+func (h *keyedHash) Sum(b []byte) []byte {
+	inner := h.Hash.Sum(h.sum[:0])
+	h.begin(0x5c)
+	h.Write(inner)
+	return h.Hash.Sum(b)
+}
+
+func (h *keyedHash) begin(pad byte) {
+	block := h.pad[:h.BlockSize()]
+	for i := range block {
+		block[i] = pad
+	}
+	subtle.XORBytes(block, block[:len(h.key)], h.key)
+	h.Hash.Reset()
+	h.Write(block)
 }
 
 // icv computes the ICV of data, SPI to next header (RFC 4303 2.8). The result is
@@ -152,9 +204,8 @@ func (m *slowMode) SetIV(iv []byte) { m.BlockMode = m.make(m.block, iv) }
 //
 // Chains of several packets are encrypted together where the machine can (lanes).
 type cbcSealer struct {
-	mode  ivSetter
-	key   []byte // for lanes; nil: one chain after the other
-	lanes *lanes // made with the first batch: an SA that only sends echoes has none
+	lanes *lanes   // nil: one chain after the other, by mode
+	mode  ivSetter // nil where there are lanes
 	ivs   cipher.Block
 	ivLen int
 	mac   mac
@@ -162,46 +213,57 @@ type cbcSealer struct {
 	iv    [16]byte
 }
 
-func ivCipher(secret [16]byte) (cipher.Block, error) { return aes.NewCipher(secret[:]) }
-
-func newCBCSealer(s Suite, block, ivs cipher.Block, keys Keys, esn bool) *cbcSealer {
-	c := &cbcSealer{
-		mode:  modeOf(block, cipher.NewCBCEncrypter, s.IVLen()),
-		ivs:   ivs,
-		ivLen: s.IVLen(),
-		mac:   newMAC(s, keys.Auth, esn),
+func newCBCSealer(k *secrets) *cbcSealer {
+	c := &cbcSealer{ivLen: k.suite.IVLen(), mac: newMAC(k.suite, k.keys.Auth, k.esn)}
+	var err error
+	if c.ivs, err = aes.NewCipher(k.ivs[:]); err != nil {
+		panic(err) // the key has 16 bytes
 	}
-	if s.Cipher == AESCBC {
-		c.key = keys.Enc
+	if k.suite.Cipher == AESCBC && fastCBC {
+		c.lanes = new(lanes)
+		c.lanes.rekey(k.keys.Enc)
+	} else {
+		c.mode = modeOf(k.block(), cipher.NewCBCEncrypter, c.ivLen)
 	}
 	return c
 }
 
-// fastLen is from how many bytes on a decrypter is of use.
-const fastLen = 128
+// rekey gives it another SA's keys, where there are lanes.
+func (c *cbcSealer) rekey(k *secrets) {
+	c.lanes.rekey(k.keys.Enc)
+	if c.ivs == nil {
+		c.ivs = new(laneBlock)
+	}
+	c.ivs.(*laneBlock).lanes.rekey(k.ivs[:])
+	c.ivLen = k.suite.IVLen()
+	c.mac.rekey(k)
+}
 
-// minLanes is from how many packets on lanes are faster than one chain at a time.
-const minLanes = 2
+// laneBlock is AES whose key may change.
+type laneBlock struct {
+	cipher.Block
+	lanes lanes
+	zero  [16]byte
+}
+
+// Encrypt encrypts one block, which is a chain of one with an IV of zeros.
+func (b *laneBlock) Encrypt(dst, src []byte) {
+	copy(dst, src)
+	b.lanes.add(b.zero[:], dst[:16])
+	b.lanes.run()
+}
 
 func (c *cbcSealer) seal(packets []packet.Packet, first uint64) {
-	if len(packets) >= minLanes && c.key != nil && c.lanes == nil {
-		if c.lanes = newLanes(c.key); c.lanes == nil {
-			c.key = nil
-		}
-	}
-	together := c.lanes != nil && len(packets) >= minLanes
 	for i := range packets {
 		iv, body := c.begin(packets[i].Payload(), first+uint64(i))
-		if together {
-			if !c.lanes.add(iv, body) {
-				c.lanes.run()
-			}
-			continue
+		if c.lanes == nil {
+			c.mode.SetIV(iv)
+			c.mode.CryptBlocks(body, body)
+		} else if !c.lanes.add(iv, body) {
+			c.lanes.run()
 		}
-		c.mode.SetIV(iv)
-		c.mode.CryptBlocks(body, body)
 	}
-	if together {
+	if c.lanes != nil {
 		c.lanes.run()
 	}
 	for i := range packets {
@@ -222,24 +284,29 @@ func (c *cbcSealer) begin(pkt []byte, seq uint64) (iv, body []byte) {
 
 // cbcOpener checks the HMAC, then decrypts CBC.
 type cbcOpener struct {
-	mode  ivSetter
-	key   []byte     // for fast; nil: all by mode
-	fast  *decrypter // made with the first packet that is long enough
+	fast  *decrypter // nil: all by mode
+	mode  ivSetter   // nil where there is fast
 	ivLen int
 	mac   mac
 	iv    [16]byte
 }
 
-func newCBCOpener(s Suite, block cipher.Block, keys Keys, esn bool) *cbcOpener {
-	c := &cbcOpener{
-		mode:  modeOf(block, cipher.NewCBCDecrypter, s.IVLen()),
-		ivLen: s.IVLen(),
-		mac:   newMAC(s, keys.Auth, esn),
-	}
-	if s.Cipher == AESCBC {
-		c.key = keys.Enc
+func newCBCOpener(k *secrets) *cbcOpener {
+	c := &cbcOpener{ivLen: k.suite.IVLen(), mac: newMAC(k.suite, k.keys.Auth, k.esn)}
+	if k.suite.Cipher == AESCBC && fastCBC {
+		c.fast = new(decrypter)
+		c.fast.rekey(k.keys.Enc)
+	} else {
+		c.mode = modeOf(k.block(), cipher.NewCBCDecrypter, c.ivLen)
 	}
 	return c
+}
+
+// rekey gives it another SA's keys, where there is fast.
+func (c *cbcOpener) rekey(k *secrets) {
+	c.fast.rekey(k.keys.Enc)
+	c.ivLen = k.suite.IVLen()
+	c.mac.rekey(k)
 }
 
 func (c *cbcOpener) open(pkt []byte, seq uint64) ([]byte, bool) {
@@ -249,18 +316,11 @@ func (c *cbcOpener) open(pkt []byte, seq uint64) ([]byte, bool) {
 	}
 	body := pkt[headerLen+c.ivLen : icvAt]
 	copy(c.iv[:], pkt[headerLen:headerLen+c.ivLen])
-	rest := body
-	if c.fast == nil && c.key != nil && len(body) >= fastLen {
-		if c.fast = newDecrypter(c.key); c.fast == nil {
-			c.key = nil
-		}
-	}
 	if c.fast != nil {
-		rest = c.fast.decrypt(&c.iv, body)
-	}
-	if len(rest) > 0 {
+		c.fast.decrypt(&c.iv, body)
+	} else {
 		c.mode.SetIV(c.iv[:c.ivLen])
-		c.mode.CryptBlocks(rest, rest)
+		c.mode.CryptBlocks(body, body)
 	}
 	return body, true
 }

@@ -1,6 +1,8 @@
 package esp
 
 import (
+	"sync"
+
 	"vhub/internal/packet"
 )
 
@@ -26,10 +28,12 @@ type spreadJob struct {
 func (j *spreadJob) part(i int) {
 	from := i * j.size
 	to := min(from+j.size, len(j.packets))
-	w := j.o.sealers.Get().(*sealWorker)
+	w, pool := j.o.worker(to - from)
 	w.seal(j.packets[from:to], j.first+uint64(from))
-	j.o.sealers.Put(w)
+	pool.Put(w)
 }
+
+var spreadJobs sync.Pool // of *spreadJob
 
 // SealSpread is SealBatch with the encryption divided into up to parts pieces that s
 // works on at once. Order and sequence numbers are the same as with SealBatch.
@@ -42,14 +46,14 @@ func (o *Outbound) SealSpread(packets []packet.Packet, proto uint8, parts int, s
 	if len(packets) == 0 {
 		return 0, err
 	}
-	j, _ := o.jobs.Get().(*spreadJob)
+	j, _ := spreadJobs.Get().(*spreadJob)
 	if j == nil {
-		j = &spreadJob{o: o}
+		j = new(spreadJob)
 		j.run = j.part
 	}
-	j.packets, j.first, j.size = packets, first, size
+	j.o, j.packets, j.first, j.size = o, packets, first, size
 	s.Spread((len(packets)+size-1)/size, j.run)
-	j.packets = nil
-	o.jobs.Put(j)
+	j.o, j.packets = nil, nil
+	spreadJobs.Put(j)
 	return len(packets), err
 }

@@ -12,20 +12,29 @@ import (
 // Readers call check without a lock before they spend time on the ICV; what it
 // says is a hint. accept, behind the ICV, decides under the lock. A packet that
 // fails its ICV therefore never moves the window.
+//
+// An SA begins with room for its first numbers, and gets the ring when they are
+// through: most SAs of idle clients never come that far.
 type window struct {
-	mu   sync.Mutex
-	top  atomic.Uint64   // highest accepted sequence number
-	ring []atomic.Uint64 // bit n%64 of word n/64%len: n was accepted
-	size uint64          // packets behind top that are still taken, top included
+	mu    sync.Mutex
+	top   atomic.Uint64 // highest accepted sequence number
+	size  uint64        // packets behind top that are still taken, top included
+	first [4]atomic.Uint64
+	ring  atomic.Pointer[[]atomic.Uint64] // bit n%64 of word n/64%len: n was accepted; nil: it is in first
 }
 
-// init sets the window to size packets. The ring has a word more than the window
-// needs, so the word under the oldest numbers is never the one that is filled.
-func (w *window) init(size int) {
-	words := uint64(size)/64 + 2
-	words = 1 << bits.Len64(words-1)
-	w.ring = make([]atomic.Uint64, words)
-	w.size = uint64(size)
+// init sets the window to size packets.
+func (w *window) init(size int) { w.size = uint64(size) }
+
+// grow makes the ring. It has a word more than the window needs, so the word under
+// the oldest numbers is never the one that is filled.
+func (w *window) grow() {
+	words := w.size/64 + 2
+	ring := make([]atomic.Uint64, max(1<<bits.Len64(words-1), len(w.first)))
+	for i := range w.first {
+		ring[i].Store(w.first[i].Load())
+	}
+	w.ring.Store(&ring)
 }
 
 // fresh says whether seq is still to be had: not behind the window, not seen.
@@ -49,10 +58,7 @@ func (w *window) accept(seq uint64) bool {
 	}
 	top := w.top.Load()
 	if seq > top {
-		steps := min(seq/64-top/64, uint64(len(w.ring)))
-		for n := range steps {
-			w.word((top/64 + 1 + n) * 64).Store(0)
-		}
+		w.advance(top, seq)
 	}
 	word := w.word(seq)
 	word.Store(word.Load() | 1<<(seq%64))
@@ -62,8 +68,28 @@ func (w *window) accept(seq uint64) bool {
 	return true
 }
 
+// advance clears the words of the numbers behind top, up to seq. It comes before top
+// moves: who reads top without the lock finds the words that go with it.
+func (w *window) advance(top, seq uint64) {
+	ring := w.ring.Load()
+	if ring == nil {
+		if seq/64 < uint64(len(w.first)) {
+			return // never used before
+		}
+		w.grow()
+		ring = w.ring.Load()
+	}
+	steps := min(seq/64-top/64, uint64(len(*ring)))
+	for n := range steps {
+		w.word((top/64 + 1 + n) * 64).Store(0)
+	}
+}
+
 func (w *window) word(seq uint64) *atomic.Uint64 {
-	return &w.ring[seq/64&uint64(len(w.ring)-1)]
+	if ring := w.ring.Load(); ring != nil {
+		return &(*ring)[seq/64&uint64(len(*ring)-1)]
+	}
+	return &w.first[seq/64%uint64(len(w.first))]
 }
 
 // recoverESN gives the 64-bit sequence number of a packet from the low 32 bits it
