@@ -22,7 +22,7 @@ type Endpoint struct {
 	sas      map[cookies]*phase1 // both cookies known
 	dialling map[[8]byte]*phase1 // ours, the peer's cookie is not known yet
 	sessions map[SessionID]*session
-	byRemote map[netip.Addr]map[SessionID]*session
+	byRemote map[netip.Addr]*session           // the newest; the others follow it
 	byPeer   map[string]map[SessionID]*session // peers with an identity of their own, by name
 	spis     map[uint32]*childSA               // by our inbound SPI; nil while it is only reserved
 	timers   timers
@@ -58,7 +58,7 @@ func New(cfg Config) (*Endpoint, error) {
 		cfg: cfg, random: cfg.Rand,
 		sas: map[cookies]*phase1{}, dialling: map[[8]byte]*phase1{},
 		sessions: map[SessionID]*session{},
-		byRemote: map[netip.Addr]map[SessionID]*session{}, byPeer: map[string]map[SessionID]*session{}, spis: map[uint32]*childSA{},
+		byRemote: map[netip.Addr]*session{}, byPeer: map[string]map[SessionID]*session{}, spis: map[uint32]*childSA{},
 		dhBudget:      budget{rate: float64(cfg.DHPerSource), burst: float64(cfg.DHBurst)},
 		failBudget:    budget{rate: 1.0 / 30, burst: 2},
 		failAll:       bucket{rate: 2, burst: 30},

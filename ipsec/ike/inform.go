@@ -24,7 +24,7 @@ func (p *phase1) takeInformational(m *message) error {
 	rest, err := p.openPhase2(m, p.suite.exchangeIV(p.iv, m.id))
 	if err != nil {
 		// CONNECTED carries the message id of its quick mode, and some chain its IV too.
-		if q := p.quicks[m.id]; q != nil {
+		if q := p.quick(m.id); q != nil {
 			rest, err = p.openPhase2(m, q.iv)
 		}
 	}
@@ -34,7 +34,7 @@ func (p *phase1) takeInformational(m *message) error {
 	if err := p.verify2(m, rest); err != nil {
 		return err
 	}
-	if p.quicks[m.id] == nil && !p.sawID(m.id) {
+	if p.quick(m.id) == nil && !p.sawID(m.id) {
 		return p.e.drop(DropDuplicate, "informational message came again")
 	}
 	p.authentic(m)
@@ -77,7 +77,7 @@ func (p *phase1) takeNotify(m *message, n notification) {
 		}
 	case n.kind == NotifyConnected:
 		for _, k := range slices.Clone(p.s.children) {
-			if q := p.quicks[m.id]; (q != nil && q.child == k) || k.hasSPI(n.spi) {
+			if q := p.quick(m.id); (q != nil && q.child == k) || k.hasSPI(n.spi) {
 				k.makeUsable()
 			}
 		}
@@ -97,8 +97,7 @@ func (p *phase1) takeNotify(m *message, n notification) {
 // refusedBy ends the quick mode of ours that the peer refuses.
 func (p *phase1) refusedBy(n notification) {
 	var one *quick
-	for _, id := range sortedIDs(p.quicks) {
-		q := p.quicks[id]
+	for _, q := range p.quicks {
 		if !q.initiator || q.over {
 			continue
 		}

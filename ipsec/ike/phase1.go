@@ -63,43 +63,60 @@ type phase1 struct {
 	local, remote netip.AddrPort
 	float         bool // on the NAT-T port
 
-	peer    *Peer // nil at a responder until message 5
-	offered []Suite
-	suite   Suite
-	sa      []byte // the initiator's SA payload: HASH_I and HASH_R cover it
-	life    lifetime
-	vendor  vendorInfo
-	natt    nattStyle
-	nat     NAT
-	theirs  [][]byte // NAT-D payloads of the peer: our address first
+	peer   *Peer // nil at a responder until message 5
+	suite  Suite
+	life   lifetime
+	vendor vendorInfo
+	natt   nattStyle
+	nat    NAT
 
-	dh             *exchange
-	public         [2][]byte // KE: initiator's, responder's
-	nonce          [2][]byte
-	shared         []byte
+	*handshake     // nil once it is established
 	keys           *keys1
 	iv             []byte // chained through phase 1; then its last block, which phase 2 starts from
 	localID        ID
 	remoteID       ID
 	initialContact bool
-	aggressiveID   []byte // responder: body of the ID payload of aggressive message 1
-	credit         int    // responder in aggressive mode: bytes received minus bytes sent
 
-	resend   resend
 	lastIn   [32]byte
 	answer   Packet // what lastIn was answered with
 	answered int    // how often lastIn was answered again
-	wrong    int    // messages 5 that no key fits
-	suspect  *Reason
 
-	upAt              time.Time
-	born, deadline    time.Time // responder: when the exchange has to be over
+	upAt, born        time.Time
 	reauthAt, expires time.Time
 	deleteAt          time.Time // replaced: delete it then
-	quicks            map[uint32]*quick
+	quicks            []*quick
 	seen              []uint32 // message ids of informational exchanges
 	lastID            uint32   // of Wording.CountIDs
 	dpd               dpd
+}
+
+// handshake is what only the exchange itself needs: nobody can find the keys by it
+// when it is over, and ten thousand sessions do not carry it.
+type handshake struct {
+	offered      []Suite
+	sa           []byte   // the initiator's SA payload: HASH_I and HASH_R cover it
+	theirs       [][]byte // NAT-D payloads of the peer: our address first
+	dh           *exchange
+	public       [2][]byte // KE: initiator's, responder's
+	nonce        [2][]byte
+	shared       []byte
+	aggressiveID []byte // responder: body of the ID payload of aggressive message 1
+	credit       int    // responder in aggressive mode: bytes received minus bytes sent
+
+	resend   resend
+	wrong    int // messages 5 that no key fits
+	suspect  *Reason
+	deadline time.Time // responder: when the exchange has to be over
+}
+
+// quick is the quick mode with this message id, or nil.
+func (p *phase1) quick(id uint32) *quick {
+	for _, q := range p.quicks {
+		if q.id == id {
+			return q
+		}
+	}
+	return nil
 }
 
 // maxAnswers bounds how often a message that comes again is answered again.
@@ -336,9 +353,12 @@ func (p *phase1) ownID() ID {
 
 // dueAt is the next time at which the phase 1 has something to do.
 func (p *phase1) dueAt() time.Time {
-	next := p.resend.next
-	for _, t := range []time.Time{p.deadline, p.reauthAt, p.expires, p.deleteAt, p.dpd.next} {
+	next := p.reauthAt
+	for _, t := range []time.Time{p.expires, p.deleteAt, p.dpd.next} {
 		next = first(next, t)
+	}
+	if p.handshake != nil {
+		next = first(next, first(p.resend.next, p.deadline))
 	}
 	for _, q := range p.quicks {
 		next = first(next, q.dueAt())

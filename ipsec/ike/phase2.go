@@ -12,14 +12,16 @@ import (
 func (p *phase1) advance() {
 	now := p.e.now
 	due := func(t time.Time) bool { return !t.IsZero() && !t.After(now) }
-	if p.resend.due(p.e) {
-		p.fail(p.silence())
-		return
-	}
-	if due(p.deadline) { // a responder: the initiator did not finish
-		p.fail(or2(p.suspect, Reason{Code: NoAnswer, Detail: "the peer stopped in " + p.describe() + " after message " + map[bool]string{true: "4", false: "2"}[p.mode == ExchangeMain],
-			Hint: "a wrong pre-shared key on the peer, or UDP 4500 does not come through"}))
-		return
+	if p.handshake != nil {
+		if p.resend.due(p.e) {
+			p.fail(p.silence())
+			return
+		}
+		if due(p.deadline) { // a responder: the initiator did not finish
+			p.fail(or2(p.suspect, Reason{Code: NoAnswer, Detail: "the peer stopped in " + p.describe() + " after message " + map[bool]string{true: "4", false: "2"}[p.mode == ExchangeMain],
+				Hint: "a wrong pre-shared key on the peer, or UDP 4500 does not come through"}))
+			return
+		}
 	}
 	if due(p.expires) || due(p.deleteAt) {
 		p.end(true)
@@ -33,8 +35,8 @@ func (p *phase1) advance() {
 		}
 	}
 	p.dpd.advance(p)
-	for _, id := range sortedIDs(p.quicks) {
-		if q := p.quicks[id]; q != nil && !p.s.gone {
+	for _, q := range slices.Clone(p.quicks) {
+		if slices.Contains(p.quicks, q) && !p.s.gone {
 			q.advance()
 		}
 	}
@@ -45,15 +47,6 @@ func or2(r *Reason, fallback Reason) Reason {
 		return *r
 	}
 	return fallback
-}
-
-func sortedIDs(m map[uint32]*quick) []uint32 {
-	ids := make([]uint32, 0, len(m))
-	for id := range m {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	return ids
 }
 
 // silence says what it may mean that the responder does not answer, at this stage.
@@ -117,8 +110,8 @@ func (p *phase1) end(tell bool) {
 	if p.stage == stageDead {
 		return
 	}
-	for _, id := range sortedIDs(p.quicks) {
-		p.quicks[id].abandon()
+	for _, q := range slices.Clone(p.quicks) {
+		q.abandon()
 	}
 	if tell && p.stage == stageUp {
 		spi := append(slices.Clone(p.c.i[:]), p.c.r[:]...)
@@ -167,7 +160,7 @@ func (p *phase1) receivePhase2(m *message) error {
 	if m.exchange == ExchangeInformational {
 		return p.takeInformational(m)
 	}
-	if q := p.quicks[m.id]; q != nil {
+	if q := p.quick(m.id); q != nil {
 		return q.receive(m)
 	}
 	return p.takeQuick1(m)
@@ -208,6 +201,7 @@ func (p *phase1) verify2(m *message, parts ...[]byte) error {
 func (p *phase1) authentic(m *message) {
 	s := p.s
 	s.heard = p.e.now
+	p.answer = Packet{} // it came: the peer would not be here else
 	if m.packet.Remote != s.remote && m.packet.NATT && p.float && p.natt != nattNone {
 		from := s.remote
 		s.follow(m.packet.Remote)
@@ -233,7 +227,7 @@ func (p *phase1) newID() uint32 {
 		return p.lastID
 	}
 	for {
-		if id := be32(p.e.draw(4)); id != 0 && p.quicks[id] == nil && !slices.Contains(p.seen, id) {
+		if id := be32(p.e.draw(4)); id != 0 && p.quick(id) == nil && !slices.Contains(p.seen, id) {
 			return id
 		}
 	}

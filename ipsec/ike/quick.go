@@ -48,7 +48,7 @@ type quick struct {
 
 func (p *phase1) newQuick(id uint32, initiator bool) *quick {
 	q := &quick{p: p, id: id, initiator: initiator, started: p.e.now, iv: p.suite.exchangeIV(p.iv, id)}
-	p.quicks[id] = q
+	p.quicks = append(p.quicks, q)
 	return q
 }
 
@@ -483,8 +483,8 @@ func (q *quick) finish() {
 func (p *phase1) forgetOldest() {
 	var oldest *quick
 	over := 0
-	for _, id := range sortedIDs(p.quicks) {
-		if q := p.quicks[id]; q.over {
+	for _, q := range p.quicks {
+		if q.over {
 			over++
 			if oldest == nil || q.removal.Before(oldest.removal) {
 				oldest = q
@@ -532,7 +532,7 @@ const rekeyRetry = 10 * time.Second
 
 // drop forgets the exchange.
 func (q *quick) drop() {
-	delete(q.p.quicks, q.id)
+	q.p.quicks = slices.DeleteFunc(q.p.quicks, func(x *quick) bool { return x == q })
 	q.over = true
 	if q.child != nil {
 		q.child.q = nil

@@ -36,6 +36,8 @@ type session struct {
 
 	deadline time.Time
 	slot     int
+
+	before, after *session // of the same address; see index
 }
 
 func (e *Endpoint) newSession(p *Peer, local, remote netip.AddrPort) *session {
@@ -47,7 +49,7 @@ func (e *Endpoint) newSession(p *Peer, local, remote netip.AddrPort) *session {
 }
 
 func (s *session) newPhase1(initiator bool, mode Exchange, local, remote netip.AddrPort) *phase1 {
-	p := &phase1{e: s.e, s: s, initiator: initiator, mode: mode, local: local, remote: remote, born: s.e.now, quicks: map[uint32]*quick{}}
+	p := &phase1{e: s.e, s: s, initiator: initiator, mode: mode, local: local, remote: remote, born: s.e.now, handshake: new(handshake)}
 	s.sas = append(s.sas, p)
 	return p
 }
@@ -120,7 +122,7 @@ func (p *phase1) established() {
 		e.cfg.KeyLog(p.c.i, slices.Clone(p.keys.enc))
 	}
 	p.setTimers()
-	p.forgetSecrets()
+	p.handshake, p.keys.skeyid = nil, nil
 	replaces := s.supersede(p)
 	again := s.up
 	s.up, s.mode, s.remoteID, s.heard = true, p.mode, p.remoteID, e.now
@@ -155,14 +157,6 @@ func (p *phase1) established() {
 
 // replaceGrace is how long what was replaced stays, for packets under way.
 const replaceGrace = 10 * time.Second
-
-// forgetSecrets drops what only the exchange itself needed: nobody can find the keys
-// by it any more, and ten thousand sessions do not carry it.
-func (p *phase1) forgetSecrets() {
-	p.dh, p.shared, p.keys.skeyid = nil, nil, nil
-	p.sa, p.offered, p.theirs = nil, nil, nil
-	p.public, p.nonce = [2][]byte{}, [2][]byte{}
-}
 
 // setTimers sets when the phase 1 is renewed and when it ends.
 func (p *phase1) setTimers() {

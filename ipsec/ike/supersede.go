@@ -36,8 +36,8 @@ func (e *Endpoint) likely(s *session) []*session {
 
 // at are the sessions of an address, by id.
 func (e *Endpoint) at(a netip.Addr) []*session {
-	list := make([]*session, 0, len(e.byRemote[a]))
-	for _, s := range e.byRemote[a] {
+	var list []*session
+	for s := e.byRemote[a]; s != nil; s = s.after {
 		list = append(list, s)
 	}
 	slices.SortFunc(list, func(a, b *session) int { return cmp.Compare(a.id, b.id) })
@@ -49,10 +49,10 @@ func (s *session) index(remote netip.AddrPort) {
 	s.unindex()
 	s.remote = remote
 	addr := remote.Addr()
-	if s.e.byRemote[addr] == nil {
-		s.e.byRemote[addr] = map[SessionID]*session{}
+	if s.after = s.e.byRemote[addr]; s.after != nil {
+		s.after.before = s
 	}
-	s.e.byRemote[addr][s.id] = s
+	s.e.byRemote[addr] = s
 	if s.peer != nil && !s.peer.RemoteID.IsZero() {
 		if s.e.byPeer[s.peer.Name] == nil {
 			s.e.byPeer[s.peer.Name] = map[SessionID]*session{}
@@ -63,9 +63,18 @@ func (s *session) index(remote netip.AddrPort) {
 
 func (s *session) unindex() {
 	addr := s.remote.Addr()
-	if delete(s.e.byRemote[addr], s.id); len(s.e.byRemote[addr]) == 0 {
+	switch {
+	case s.before != nil:
+		s.before.after = s.after
+	case s.e.byRemote[addr] == s && s.after != nil:
+		s.e.byRemote[addr] = s.after
+	case s.e.byRemote[addr] == s:
 		delete(s.e.byRemote, addr)
 	}
+	if s.after != nil {
+		s.after.before = s.before
+	}
+	s.before, s.after = nil, nil
 	if s.peer != nil {
 		if delete(s.e.byPeer[s.peer.Name], s.id); len(s.e.byPeer[s.peer.Name]) == 0 {
 			delete(s.e.byPeer, s.peer.Name)
