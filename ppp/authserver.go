@@ -96,7 +96,7 @@ func (a *authServer) start() {
 	switch a.method {
 	case MSCHAPv2, CHAPMD5:
 		data := append([]byte{challengeLen}, a.challenge...)
-		a.ask(chapChallenge, append(data, a.link.server.Name...))
+		a.ask(chapChallenge, append(data, a.link.name...))
 	case EAPMSCHAPv2:
 		a.step = stepIdentity
 		a.ask(eapRequest, []byte{eapIdentity})
@@ -218,7 +218,7 @@ func (a *authServer) receiveEAP(code, id byte, data []byte) {
 	case kind == eapIdentity && a.step == stepIdentity:
 		a.step = stepWaiting
 		value := append([]byte{challengeLen}, a.challenge...)
-		a.ask(eapRequest, msPacket(msChallenge, a.id+1, append(value, a.link.server.Name...)))
+		a.ask(eapRequest, msPacket(msChallenge, a.id+1, append(value, a.link.name...)))
 	case kind == eapMSCHAPv2 && a.step == stepWaiting:
 		a.eapCredentials(body)
 	case kind == eapMSCHAPv2 && a.step == stepVerdict && len(body) >= 1:

@@ -150,22 +150,26 @@ type automaton struct {
 	settled bool   // it was answered: a second answer is a duplicate
 	ackedID byte   // of the peer's Configure-Request that was acknowledged last
 	acked   []byte // its options
-	counter int    // restart counter
-	repeats int    // of the same request
-	naks    int    // sent since it was last open
-	rounds  int    // Configure packets taken since it was last open
+	counter int16  // restart counter
+	repeats int16  // of the same request
+	naks    uint16 // sent since it was last open
+	rounds  uint16 // Configure packets taken since it was last open
 	at      time.Time
 	sentAt  time.Time // of the last Configure-Request
 	hurried bool      // it was sent again because the peer began
+	silent  bool      // the last timeout causes what happens
+	again   bool      // a timeout does
+	*hand
+}
 
-	// The packet in hand.
+// hand is the packet in hand. A link has one for all its protocols: what one of them
+// causes in the others is no answer to a packet.
+type hand struct {
 	reqID    byte
 	reqData  []byte
 	replyTo  byte   // code of the answer to a Configure-Request
 	reply    []byte // its options
 	rejected []byte // the packet to Code-Reject
-	silent   bool   // the last timeout causes what happens
-	again    bool   // a timeout does
 }
 
 // trigger looks the event up and does what the table says.

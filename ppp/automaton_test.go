@@ -93,7 +93,7 @@ func runCell(s state, e trigger) string {
 	p := &probe{}
 	l := &Link{cfg: Config{Restart: time.Second}, now: time.Unix(0, 0), out: &Out{}}
 	l.lcp.link = l
-	a := &automaton{link: l, opts: p, proto: ProtoIPCP, state: s, counter: 5, replyTo: codeConfAck, reqData: make([]byte, 4)}
+	a := &automaton{link: l, opts: p, proto: ProtoIPCP, state: s, counter: 5, hand: &hand{replyTo: codeConfAck, reqData: make([]byte, 4)}}
 	if e == evRCRMinus {
 		a.replyTo = codeConfNak
 	}
@@ -113,7 +113,7 @@ func runCell(s state, e trigger) string {
 	if seen["scr"] || seen["str"] {
 		sent = 1
 	}
-	switch a.counter + sent {
+	switch int(a.counter) + sent {
 	case maxConfigure:
 		seen["irc"] = true
 	case maxTerminate:

@@ -52,15 +52,15 @@ func (c *ipcp) review(opts []byte, rejects bool) (byte, []byte) {
 		case kind == optAddress && len(v) == 4:
 			hasAddress = true
 			c.reviewAddress(&a, netip.AddrFrom4([4]byte(v)), whole)
-		case kind == optDNS1 && len(v) == 4 && c.link.server != nil:
+		case kind == optDNS1 && len(v) == 4 && c.link.serves:
 			c.reviewDNS(&a, c.dns[0], v, whole)
-		case kind == optDNS2 && len(v) == 4 && c.link.server != nil:
+		case kind == optDNS2 && len(v) == 4 && c.link.serves:
 			c.reviewDNS(&a, c.dns[1], v, whole)
 		default:
 			a.reject(whole)
 		}
 	})
-	if !hasAddress && c.link.server != nil && !c.asked && len(a.refuse) == 0 {
+	if !hasAddress && c.link.serves && !c.asked && len(a.refuse) == 0 {
 		c.asked = true // once: a peer may do without (RFC 1661 section 5.3 lets a Nak append options)
 		p := c.peer.As4()
 		a.nak(nil, optAddress, p[:]...)
@@ -70,7 +70,7 @@ func (c *ipcp) review(opts []byte, rejects bool) (byte, []byte) {
 
 func (c *ipcp) reviewAddress(a *answer, x netip.Addr, whole []byte) {
 	switch {
-	case c.link.server != nil && x != c.peer:
+	case c.link.serves && x != c.peer:
 		p := c.peer.As4()
 		a.nak(whole, optAddress, p[:]...)
 	case c.link.client != nil && x.IsUnspecified():

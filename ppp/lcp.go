@@ -61,7 +61,7 @@ func (c *lcp) request(b []byte) []byte {
 	if c.mru > 0 {
 		b = appendOption(b, optMRU, byte(c.mru>>8), byte(c.mru))
 	}
-	if c.link.server != nil {
+	if c.link.serves {
 		b = appendOption(b, optAuth, authOption(c.link.methods[c.method])...)
 	}
 	if c.magic != 0 {
@@ -159,7 +159,7 @@ func (c *lcp) changed(opts []byte, rejected bool) bool {
 			c.magic = 0
 		case kind == optMagic && c.magic != 0:
 			c.newMagic()
-		case kind == optAuth && c.link.server != nil:
+		case kind == optAuth && c.link.serves:
 			ok = c.otherMethod(v, rejected)
 		}
 	})
@@ -170,6 +170,7 @@ func (c *lcp) changed(opts []byte, rejected bool) bool {
 // want the last: the one it proposes where that is allowed, else the next one.
 // A method is never asked for again, so this ends.
 func (c *lcp) otherMethod(v []byte, rejected bool) bool {
+	c.link.methods = slices.Clone(c.link.methods)
 	rest := c.link.methods[c.method+1:]
 	for i, m := range rest {
 		if !rejected && slices.Equal(v, authOption(m)) {

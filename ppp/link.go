@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"io"
 	"net/netip"
-	"slices"
 	"time"
 )
 
@@ -28,9 +27,10 @@ const (
 // Link is one end of a PPP link.
 type Link struct {
 	cfg     Config
-	server  *Server // one of the two is set
-	client  *Client
-	methods []Method // its own copy
+	serves  bool
+	name    string   // of a server
+	client  *Client  // nil for a server
+	methods []Method // shared by all links of a server
 
 	now time.Time // of the call
 	out *Out
@@ -57,6 +57,8 @@ type Link struct {
 	reason Reason
 	detail string
 	stats  Stats
+
+	hand hand
 }
 
 // NewServer makes the end of a server. Nothing is sent before Open.
@@ -64,13 +66,19 @@ func NewServer(cfg Server) *Link {
 	if cfg.Name == "" {
 		cfg.Name = "vhub"
 	}
-	return newLink(cfg.Config, &cfg, nil, cfg.Methods)
+	l := newLink(cfg.Config, cfg.Methods)
+	l.serves, l.name = true, cfg.Name
+	return l
 }
 
 // NewClient makes the end of a client. Nothing is sent before Open.
-func NewClient(cfg Client) *Link { return newLink(cfg.Config, nil, &cfg, cfg.Methods) }
+func NewClient(cfg Client) *Link {
+	l := newLink(cfg.Config, cfg.Methods)
+	l.client = &cfg
+	return l
+}
 
-func newLink(cfg Config, server *Server, client *Client, methods []Method) *Link {
+func newLink(cfg Config, methods []Method) *Link {
 	if cfg.MRU <= 0 {
 		cfg.MRU = 1400
 	}
@@ -90,14 +98,16 @@ func newLink(cfg Config, server *Server, client *Client, methods []Method) *Link
 		cfg.Rand = rand.Reader
 	}
 	if len(methods) == 0 {
-		methods = []Method{MSCHAPv2}
+		methods = defaultMethods
 	}
-	l := &Link{cfg: cfg, server: server, client: client, methods: slices.Clone(methods)}
-	l.lcp.link, l.lcp.automaton = l, automaton{link: l, proto: ProtoLCP, opts: &l.lcp}
-	l.ipcp.link, l.ipcp.automaton = l, automaton{link: l, proto: ProtoIPCP, opts: &l.ipcp}
-	l.ipv6cp.link, l.ipv6cp.automaton = l, automaton{link: l, proto: ProtoIPv6CP, opts: &l.ipv6cp}
+	l := &Link{cfg: cfg, methods: methods}
+	l.lcp.link, l.lcp.automaton = l, automaton{link: l, hand: &l.hand, proto: ProtoLCP, opts: &l.lcp}
+	l.ipcp.link, l.ipcp.automaton = l, automaton{link: l, hand: &l.hand, proto: ProtoIPCP, opts: &l.ipcp}
+	l.ipv6cp.link, l.ipv6cp.automaton = l, automaton{link: l, hand: &l.hand, proto: ProtoIPv6CP, opts: &l.ipv6cp}
 	return l
 }
+
+var defaultMethods = []Method{MSCHAPv2}
 
 // enter begins a call of an exported method.
 func (l *Link) enter(now time.Time, out *Out) { l.now, l.out = now, out }
@@ -173,6 +183,7 @@ func (l *Link) control(proto uint16, payload []byte) {
 		}
 		l.auth.receive(code, id, data)
 	}
+	l.hand = hand{}
 }
 
 // network takes a packet of IPCP or IPV6CP.
@@ -244,7 +255,7 @@ func (l *Link) established() {
 		l.echoAt, l.missed = l.now.Add(l.cfg.EchoEvery), 0
 	}
 	switch {
-	case l.server != nil:
+	case l.serves:
 		l.auth = newAuthServer(l, l.methods[l.lcp.method])
 	case l.lcp.peer.auth:
 		l.auth = newAuthClient(l, l.lcp.peer.method)
@@ -304,7 +315,7 @@ func (l *Link) openClient() {
 // addresses. Called again, it negotiates again.
 func (l *Link) Assign(now time.Time, a Addresses, out *Out) {
 	l.enter(now, out)
-	if l.server == nil || l.phase != phaseNetwork {
+	if !l.serves || l.phase != phaseNetwork {
 		return
 	}
 	l.assigned = true
@@ -333,7 +344,7 @@ func (l *Link) openIPv4(local netip.Addr, dns [2]netip.Addr) {
 	c.noAddress, c.noDNS, c.asked = false, [2]bool{}, false
 	c.local, c.dns = local, dns
 	if !local.Is4() {
-		c.local, c.noAddress = netip.IPv4Unspecified(), l.server != nil
+		c.local, c.noAddress = netip.IPv4Unspecified(), l.serves
 	}
 	if l.client != nil {
 		c.dns = [2]netip.Addr{netip.IPv4Unspecified(), netip.IPv4Unspecified()}
@@ -361,7 +372,12 @@ func (l *Link) Authenticated(now time.Time, seq uint64, result Result, out *Out)
 }
 
 // networkUp: one network protocol is up, so the link is.
-func (l *Link) networkUp() { l.setupAt = time.Time{} }
+func (l *Link) networkUp() {
+	l.setupAt = time.Time{}
+	if l.serves {
+		l.auth = nil // the peer has heard the verdict
+	}
+}
 
 // networkFinished ends a link that has no network protocol left.
 func (l *Link) networkFinished() {

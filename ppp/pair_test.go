@@ -301,8 +301,8 @@ func TestMethodsAreAgreed(t *testing.T) {
 		switch {
 		case x.fails && (w.ended[0] == nil || w.ended[0].Reason != NoAuthMethod || w.checks > 0):
 			t.Errorf("%s: %+v, %d checks", x.what, w.ended[0], w.checks)
-		case !x.fails && (w.ended[0] != nil || w.ends[0].auth.(*authServer).method != x.want):
-			t.Errorf("%s: %+v, method %v", x.what, w.ended[0], w.ends[0].auth)
+		case !x.fails && (w.ended[0] != nil || w.ends[0].methods[w.ends[0].lcp.method] != x.want):
+			t.Errorf("%s: %+v, method %v", x.what, w.ended[0], w.ends[0].methods[w.ends[0].lcp.method])
 		}
 	}
 }
