@@ -29,7 +29,7 @@ type AssignerConfig struct {
 	Pool *Pool
 	// Facts is what belongs to the addresses that do not come by DHCP: Prefix is
 	// the subnet, Routers, DNS and so on as they are.
-	Facts Lease
+	Facts *Lease // nil: nothing is known. Not changed while anybody has it
 	// Want is the address the client asks for (IPCP), invalid for none. It is a
 	// wish: DHCP and pool give it where they can.
 	Want netip.Addr
@@ -131,7 +131,10 @@ func (a *Assigner) propose(now time.Time, from Source, addr netip.Addr, out *Out
 		return false
 	}
 	addr = addr.Unmap()
-	l := a.cfg.Facts
+	var l Lease
+	if a.cfg.Facts != nil {
+		l = *a.cfg.Facts
+	}
 	l.Source, l.Since = from, now
 	bits := 32
 	if l.Prefix.IsValid() && l.Prefix.Contains(addr) {

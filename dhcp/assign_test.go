@@ -9,7 +9,7 @@ import (
 
 func assigner(t *testing.T, cfg AssignerConfig) (*world, *Assigner) {
 	cfg.Key = "alice"
-	cfg.Facts = Lease{Prefix: netip.MustParsePrefix("192.168.1.0/24"), Routers: []netip.Addr{serverIP}}
+	cfg.Facts = &Lease{Prefix: netip.MustParsePrefix("192.168.1.0/24"), Routers: []netip.Addr{serverIP}}
 	a := NewAssigner(cfg, random(1))
 	return &world{t: t, m: a, srv: newServer(), now: t0, taken: map[netip.Addr]bool{}}, a
 }

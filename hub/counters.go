@@ -36,7 +36,9 @@ func (h *Hub) statusOf(l *Link) LinkStatus {
 // with h.mu held.
 func (l *Link) sum() (*counts, *outCounts) {
 	in, out := new(counts), new(outCounts)
-	in.addAll(&l.closed)
+	if l.closed != nil {
+		in.addAll(l.closed)
+	}
 	for _, r := range l.readers {
 		in.addAll(&r.counts)
 	}

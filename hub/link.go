@@ -28,7 +28,7 @@ type Link struct {
 	since    time.Time
 	detached bool
 	readers  []*Reader
-	closed   counts // of readers that were closed
+	closed   *counts // of readers that were closed; nil: none was
 	capture  CaptureFunc
 
 	gone atomic.Bool // no more calls to the watcher

@@ -15,7 +15,7 @@ func (t *tunnel) call(now time.Time, sess uint16, m *message, out *Out) {
 		t.fail(now, 2, 0, fmt.Sprintf("%v before the tunnel is up", m.Type), out)
 		return
 	}
-	s := t.sessions[sess]
+	s := t.session(sess)
 	switch m.Type {
 	case ICRQ:
 		t.incoming(now, m, out)
@@ -111,9 +111,9 @@ func (t *tunnel) newSession(now time.Time) (*ctlSession, error) {
 			return nil, fmt.Errorf("l2tp: no randomness: %w", err)
 		}
 		id := binary.BigEndian.Uint16(b[:])
-		if id != 0 && t.sessions[id] == nil {
+		if id != 0 && t.session(id) == nil {
 			s := &ctlSession{id: id, began: now}
-			t.sessions[id] = s
+			t.sessions = append(t.sessions, s)
 			return s, nil
 		}
 	}
@@ -121,7 +121,7 @@ func (t *tunnel) newSession(now time.Time) (*ctlSession, error) {
 
 // endSession forgets a session; only one that was up is worth an event.
 func (t *tunnel) endSession(s *ctlSession, text string, byPeer bool, out *Out) {
-	delete(t.sessions, s.id)
+	t.sessions = slices.DeleteFunc(t.sessions, func(x *ctlSession) bool { return x == s })
 	if !s.up {
 		return
 	}
@@ -132,10 +132,7 @@ func (t *tunnel) endSession(s *ctlSession, text string, byPeer bool, out *Out) {
 }
 
 func (t *tunnel) ordered() []*ctlSession {
-	list := make([]*ctlSession, 0, len(t.sessions))
-	for _, s := range t.sessions {
-		list = append(list, s)
-	}
+	list := slices.Clone(t.sessions)
 	slices.SortFunc(list, func(a, b *ctlSession) int { return cmp.Compare(a.id, b.id) })
 	return list
 }

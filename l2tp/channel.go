@@ -29,7 +29,7 @@ type channel struct {
 	wait     time.Duration
 	resendAt time.Time
 
-	early   map[seq][]byte // arrived before their turn; copies
+	early   map[seq][]byte // arrived before their turn; copies. nil: never any
 	ackOwed bool
 }
 
@@ -40,7 +40,7 @@ type queued struct {
 }
 
 func newChannel() channel {
-	return channel{peerWindow: defaultWindow, cwnd: 1, ssthresh: ourWindow, early: map[seq][]byte{}}
+	return channel{peerWindow: defaultWindow, cwnd: 1, ssthresh: ourWindow}
 }
 
 // send queues a message. It reports false when the queue is full, which a
@@ -63,7 +63,9 @@ func (c *channel) acknowledge(now time.Time, nr seq) {
 	if n == 0 {
 		return
 	}
-	c.queue = c.queue[n:]
+	if c.queue = c.queue[n:]; len(c.queue) == 0 {
+		c.queue = nil // what was acknowledged goes
+	}
 	c.sent -= n
 	c.tries, c.wait = 0, firstRetransmit
 	c.resendAt = now.Add(c.wait)
@@ -84,6 +86,9 @@ func (c *channel) arrive(ns seq, body []byte) [][]byte {
 	if ns != c.nr {
 		// Early, and within our window: keep. Anything else is old.
 		if c.nr.before(ns) && uint16(ns-c.nr) < ourWindow {
+			if c.early == nil {
+				c.early = map[seq][]byte{}
+			}
 			if _, have := c.early[ns]; !have {
 				c.early[ns] = append([]byte(nil), body...)
 			}

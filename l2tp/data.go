@@ -78,7 +78,7 @@ func (r *receiver) early(key uint32, body []byte) {
 	}
 	pkt := append([]byte(nil), body...)
 	p.s.offer(p, func(now time.Time) {
-		if x := p.byID[key]; x != nil {
+		if x := p.session(key); x != nil {
 			x.link.Receive(now, pkt, &x.pout)
 		} else {
 			p.s.Counters.NoSession.Add(1)

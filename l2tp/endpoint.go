@@ -89,19 +89,33 @@ func (c *Counters) add(o Counters) {
 // reads no clock. It is not for concurrent use.
 type Endpoint struct {
 	cfg      Config
-	tunnels  map[uint16]*tunnel // by our id
-	lac      bool               // we are the client
+	tunnels  []*tunnel
+	lac      bool // we are the client
 	Counters Counters
 }
 
 // NewLNS makes the endpoint of a server.
 func NewLNS(cfg Config) *Endpoint {
-	return &Endpoint{cfg: cfg.withDefaults(), tunnels: map[uint16]*tunnel{}}
+	return &Endpoint{cfg: cfg.withDefaults()}
 }
 
 // NewLAC makes the endpoint of a client that places calls; call Dial.
 func NewLAC(cfg Config) *Endpoint {
-	return &Endpoint{cfg: cfg.withDefaults(), tunnels: map[uint16]*tunnel{}, lac: true}
+	return &Endpoint{cfg: cfg.withDefaults(), lac: true}
+}
+
+// tunnel is the one with this id of ours, or nil. There are four at most.
+func (e *Endpoint) tunnel(id uint16) *tunnel {
+	for _, t := range e.tunnels {
+		if t.id == id {
+			return t
+		}
+	}
+	return nil
+}
+
+func (e *Endpoint) forget(t *tunnel) {
+	e.tunnels = slices.DeleteFunc(e.tunnels, func(x *tunnel) bool { return x == t })
 }
 
 // Dial opens a tunnel with the given id of our own (0: a random one) and then
@@ -128,7 +142,7 @@ func (e *Endpoint) Receive(now time.Time, pkt []byte, out *Out) error {
 		e.Counters.BadHeader++
 		return ErrHeader
 	}
-	t := e.tunnels[h.Tunnel]
+	t := e.tunnel(h.Tunnel)
 	if h.Tunnel == 0 {
 		if t, err = e.first(now, h, body, out); t == nil {
 			return err
@@ -141,7 +155,7 @@ func (e *Endpoint) Receive(now time.Time, pkt []byte, out *Out) error {
 	}
 	t.receive(now, h, body, out)
 	if t.state == gone {
-		delete(e.tunnels, t.id)
+		e.forget(t)
 	}
 	return nil
 }
@@ -196,7 +210,7 @@ func (e *Endpoint) first(now time.Time, h Header, body []byte, out *Out) (*tunne
 		}
 		// A new SCCRQ with a known id by the same SA: the client has begun anew.
 		t.close("replaced: the client began anew", true, out)
-		delete(e.tunnels, t.id)
+		e.forget(t)
 		break
 	}
 	if len(e.tunnels) >= e.cfg.MaxTunnels {
@@ -215,15 +229,15 @@ func (e *Endpoint) first(now time.Time, h Header, body []byte, out *Out) (*tunne
 
 // newTunnel makes a tunnel with an id that is free.
 func (e *Endpoint) newTunnel(id uint16) (*tunnel, error) {
-	for id == 0 || e.tunnels[id] != nil {
+	for id == 0 || e.tunnel(id) != nil {
 		var b [2]byte
 		if _, err := io.ReadFull(e.cfg.Rand, b[:]); err != nil {
 			return nil, fmt.Errorf("l2tp: no randomness: %w", err)
 		}
 		id = binary.BigEndian.Uint16(b[:])
 	}
-	t := &tunnel{e: e, id: id, ch: newChannel(), sessions: map[uint16]*ctlSession{}}
-	e.tunnels[id] = t
+	t := &tunnel{e: e, id: id, ch: newChannel()}
+	e.tunnels = append(e.tunnels, t)
 	return t, nil
 }
 
@@ -232,7 +246,7 @@ func (e *Endpoint) Advance(now time.Time, out *Out) {
 	for _, t := range e.sorted() {
 		t.advance(now, out)
 		if t.state == gone {
-			delete(e.tunnels, t.id)
+			e.forget(t)
 		}
 	}
 }
@@ -250,11 +264,11 @@ func (e *Endpoint) Deadline() (next time.Time) {
 // Hangup ends a session with a CDN that carries the text. code is the Result
 // Code of section 4.4.2: 2 general error, 3 administrative.
 func (e *Endpoint) Hangup(now time.Time, tunnel, session, code uint16, text string, out *Out) {
-	t := e.tunnels[tunnel]
+	t := e.tunnel(tunnel)
 	if t == nil {
 		return
 	}
-	s := t.sessions[session]
+	s := t.session(session)
 	if s == nil {
 		return
 	}
@@ -269,15 +283,12 @@ func (e *Endpoint) Close(now time.Time, text string, out *Out) {
 	for _, t := range e.sorted() {
 		t.stop(now, 6, 0, text, out)
 		t.close(text, false, out)
-		delete(e.tunnels, t.id)
+		e.forget(t)
 	}
 }
 
 func (e *Endpoint) sorted() []*tunnel {
-	list := make([]*tunnel, 0, len(e.tunnels))
-	for _, t := range e.tunnels {
-		list = append(list, t)
-	}
+	list := slices.Clone(e.tunnels)
 	slices.SortFunc(list, func(a, b *tunnel) int { return int(a.id) - int(b.id) })
 	return list
 }
@@ -285,7 +296,7 @@ func (e *Endpoint) sorted() []*tunnel {
 // Acknowledged tells that the peer has acknowledged all that was sent in a
 // tunnel: after Hello, that it lives.
 func (e *Endpoint) Acknowledged(tunnel uint16) bool {
-	t := e.tunnels[tunnel]
+	t := e.tunnel(tunnel)
 	return t != nil && len(t.ch.queue) == 0
 }
 
@@ -304,7 +315,7 @@ func (e *Endpoint) Sessions() (n int) {
 // Hello asks a peer at once whether it is there; its acknowledgement counts as
 // being heard.
 func (e *Endpoint) Hello(now time.Time, tunnel uint16, out *Out) {
-	if t := e.tunnels[tunnel]; t != nil && t.state == established {
+	if t := e.tunnel(tunnel); t != nil && t.state == established {
 		t.ch.send(0, newMessage(Hello))
 		t.ch.flush(now, out)
 	}

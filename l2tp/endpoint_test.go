@@ -304,7 +304,8 @@ func TestWindowsStory(t *testing.T) {
 // session is the server's id of the only session.
 func (s *steps) session() uint16 {
 	for _, t := range s.e.tunnels {
-		for id := range t.sessions {
+		for _, one := range t.sessions {
+			id := one.id
 			return id
 		}
 	}

@@ -18,7 +18,6 @@ type Peer struct {
 
 	// The loop's.
 	out      Out
-	byID     map[uint32]*session
 	at       int // in the heap, -1 for not
 	deadline time.Time
 	closed   bool
@@ -27,22 +26,30 @@ type Peer struct {
 
 func sessionKey(tunnel, call uint16) uint32 { return uint32(tunnel)<<16 | uint32(call) }
 
-// publish shows the sessions to the data path.
-func (p *Peer) publish() {
-	list := make([]dataSession, 0, len(p.byID))
-	for key, x := range p.byID {
-		list = append(list, dataSession{key, x})
-	}
-	p.data.Store(&list)
-}
-
 // dataSession is a session by sessionKey, ours.
 type dataSession struct {
 	key uint32
 	x   *session
 }
 
-// session finds a session for the data path.
+var noSessions []dataSession
+
+// sessions are the peer's, in the order they came. The list is never changed, but replaced.
+func (p *Peer) sessions() []dataSession { return *p.data.Load() }
+
+// enter adds a session.
+func (p *Peer) enter(x *session) {
+	list := append(slices.Clip(p.sessions()), dataSession{sessionKey(x.ev.Tunnel, x.ev.Session), x})
+	p.data.Store(&list)
+}
+
+// leave takes a session out.
+func (p *Peer) leave(x *session) {
+	list := slices.DeleteFunc(slices.Clone(p.sessions()), func(d dataSession) bool { return d.x == x })
+	p.data.Store(&list)
+}
+
+// session finds a session, also for the data path.
 func (p *Peer) session(key uint32) *session {
 	for _, d := range *p.data.Load() {
 		if d.key == key {
@@ -65,15 +72,15 @@ func (p *Peer) control(now time.Time, pkt []byte) {
 // carryOut does what the machines said, until they say no more.
 func (p *Peer) carryOut(now time.Time) {
 	for {
-		events := slices.Clone(p.out.Events)
-		p.send(p.out.Packets)
-		p.out.Reset()
-		for _, ev := range events {
+		out := p.out
+		p.out = Out{} // an idle peer keeps no room for the next
+		p.send(out.Packets)
+		for _, ev := range out.Events {
 			p.event(now, ev)
 		}
-		busy := len(events) > 0
-		for _, x := range p.byID {
-			busy = x.carryOut(now) || busy
+		busy := len(out.Events) > 0
+		for _, d := range p.sessions() {
+			busy = d.x.carryOut(now) || busy
 		}
 		if !busy && len(p.out.Packets) == 0 && len(p.out.Events) == 0 {
 			return
@@ -105,7 +112,7 @@ func (p *Peer) event(now time.Time, ev Event) {
 	case SessionUp:
 		p.newSession(now, ev)
 	case SessionDown:
-		if x := p.byID[sessionKey(ev.Tunnel, ev.Session)]; x != nil {
+		if x := p.session(sessionKey(ev.Tunnel, ev.Session)); x != nil {
 			x.finish(now, ev.Reason)
 		}
 	case TunnelDown:
@@ -120,21 +127,21 @@ func (p *Peer) advance(now time.Time) {
 	if h := p.heard.Load(); h != p.told {
 		p.told = h
 		at := now.Add(-max(0, time.Duration(now.UnixMilli()-h)*time.Millisecond)) // by the monotonic clock
-		for _, x := range p.byID {
-			p.ep.Traffic(at, x.tunnel)
-			x.link.Heard(at)
+		for _, d := range p.sessions() {
+			p.ep.Traffic(at, d.x.tunnel)
+			d.x.link.Heard(at)
 		}
 	}
 	p.ep.Advance(now, &p.out)
-	for _, x := range p.byID {
-		x.advance(now)
+	for _, d := range p.sessions() {
+		d.x.advance(now)
 	}
 }
 
 func (p *Peer) nextDeadline() time.Time {
 	next := p.ep.Deadline()
-	for _, x := range p.byID {
-		next = earlier(next, x.deadline())
+	for _, d := range p.sessions() {
+		next = earlier(next, d.x.deadline())
 	}
 	return next
 }
@@ -152,8 +159,8 @@ func (p *Peer) gone(now time.Time, reason string) {
 	if p.closed {
 		return
 	}
-	for _, x := range p.byID {
-		x.finish(now, reason)
+	for _, d := range p.sessions() {
+		d.x.finish(now, reason)
 	}
 	p.closed = true
 	p.s.tally.drops.control.add(p.ep.Counters)

@@ -138,6 +138,7 @@ type ServerCounters struct {
 // Run; readers and the hub only meet their published state.
 type Server struct {
 	cfg     ServerConfig
+	facts   *dhcp.Lease // cfg.Facts as it is now; sessions keep theirs
 	log     *slog.Logger
 	jobs    chan job
 	done    chan struct{} // closed by End
@@ -151,7 +152,7 @@ type Server struct {
 	due      peerHeap
 	peers    map[*Peer]bool
 	sessions map[string]*session
-	byUser   map[string]map[*session]bool // those logged in
+	byUser   map[string][]*session // those logged in
 	lock     lockout
 	tally    tally
 	last     atomic.Pointer[ServerStatus] // set when Run ends
@@ -179,8 +180,8 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		cfg.Numbers = new(atomic.Int64)
 	}
 	cfg.Control.Rand = cfg.Rand
-	s := &Server{cfg: cfg, log: cfg.Log.With("port", cfg.Port), jobs: make(chan job, 4096), done: make(chan struct{}),
-		peers: map[*Peer]bool{}, sessions: map[string]*session{}, byUser: map[string]map[*session]bool{}, macs: map[eth.Addr]*session{}, lock: newLockout(), ears: newEars()}
+	s := &Server{cfg: cfg, facts: &cfg.Facts, log: cfg.Log.With("port", cfg.Port), jobs: make(chan job, 4096), done: make(chan struct{}),
+		peers: map[*Peer]bool{}, sessions: map[string]*session{}, byUser: map[string][]*session{}, macs: map[eth.Addr]*session{}, lock: newLockout(), ears: newEars()}
 	s.slabs.New = func() any { return new([slabLen]byte) }
 	s.pool.New = func() any { return newWriter() }
 	s.joiners.New = func() any { return new(eth.Joiner) }
@@ -250,8 +251,8 @@ func (s *Server) settle(now time.Time, p *Peer) {
 		return
 	}
 	p.carryOut(now)
-	for _, x := range p.byID {
-		x.listen()
+	for _, d := range p.sessions() {
+		d.x.listen()
 	}
 	switch d := p.nextDeadline(); {
 	case p.closed || d.IsZero():
@@ -270,8 +271,8 @@ func (s *Server) settle(now time.Time, p *Peer) {
 // Accept takes a new peer. It may be called from any goroutine and does not wait
 // for the loop.
 func (s *Server) Accept(c Carrier) *Peer {
-	p := &Peer{s: s, c: c, ep: NewLNS(s.cfg.Control), byID: map[uint32]*session{}, at: -1}
-	p.data.Store(new([]dataSession))
+	p := &Peer{s: s, c: c, ep: NewLNS(s.cfg.Control), at: -1}
+	p.data.Store(&noSessions)
 	go s.post(p, func(time.Time) {
 		if !p.closed { // its end may have come first
 			s.peers[p] = true
@@ -295,8 +296,8 @@ func (s *Server) shutDown(now time.Time) {
 		p.out.Packets = nil
 	}
 	for p := range s.peers {
-		for _, x := range p.byID {
-			x.finish(now, why)
+		for _, d := range p.sessions() {
+			d.x.finish(now, why)
 		}
 		p.carryOut(now)
 	}
@@ -322,6 +323,7 @@ func (s *Server) Update(cfg ServerConfig) {
 		c := &s.cfg
 		c.Methods, c.MRU, c.DHCP, c.Pool, c.Order, c.Facts = cfg.Methods, cfg.MRU, cfg.DHCP, cfg.Pool, cfg.Order, cfg.Facts
 		c.Routes, c.IPv6, c.MaxSessions, c.Link = cfg.Routes, cfg.IPv6, cfg.MaxSessions, cfg.Link
+		s.facts = &cfg.Facts
 		if c.MaxSessions == 0 {
 			c.MaxSessions = defaultSessions
 		}

@@ -37,7 +37,8 @@ type session struct {
 	link    *ppp.Link
 	pout    ppp.Out
 	grant   Grant
-	login   Login
+	user    string // who wanted in, and how
+	method  ppp.Method
 	assign  *dhcp.Assigner
 	dout    dhcp.Out
 	lease   *dhcp.Lease
@@ -101,9 +102,8 @@ func (p *Peer) newSession(now time.Time, ev Event) {
 	}
 	x.link = ppp.NewServer(ppp.Server{Name: "vhub", Methods: s.cfg.Methods,
 		Config: ppp.Config{MRU: s.cfg.MRU, EchoEvery: 2 * p.ep.cfg.HelloEvery, Rand: s.cfg.Rand}})
-	p.byID[sessionKey(ev.Tunnel, ev.Session)] = x
 	s.sessions[x.name] = x
-	p.publish()
+	p.enter(x)
 	x.link.Open(now, &x.pout)
 }
 
@@ -118,25 +118,21 @@ func (x *session) carryOut(now time.Time) bool {
 	for _, pkt := range x.pout.Packets {
 		x.sendPPP(pkt)
 	}
-	events := append([]ppp.Event(nil), x.pout.Events...)
-	x.pout.Reset()
-	x.toSegment(now, x.dout.Frames)
-	leases := append([]dhcp.Event(nil), x.dout.Events...)
-	x.dout.Reset()
-	x.toSegment(now, x.hout.Frames)
-	for _, pkt := range x.hout.Packets {
+	events, dout, hout := x.pout.Events, x.dout, x.hout
+	x.pout, x.dout, x.hout = ppp.Out{}, dhcp.Out{}, arp.HostOut{} // an idle session keeps no room for the next
+	x.toSegment(now, dout.Frames)
+	x.toSegment(now, hout.Frames)
+	for _, pkt := range hout.Packets {
 		x.sendIP(pkt)
 	}
-	free, taken := x.hout.Free, x.hout.Taken
-	x.hout.Reset()
 	for _, ev := range events {
 		x.pppEvent(now, ev)
 	}
-	for _, ev := range leases {
+	for _, ev := range dout.Events {
 		x.addressEvent(now, ev)
 	}
-	if free || !taken.IsZero() {
-		x.probed(now, free, taken)
+	if hout.Free || !hout.Taken.IsZero() {
+		x.probed(now, hout.Free, hout.Taken)
 	}
 	return true
 }
@@ -179,10 +175,12 @@ func (x *session) pppEvent(now time.Time, ev ppp.Event) {
 
 // unname takes a session out of those of its user.
 func (s *Server) unname(x *session) {
-	of := s.byUser[x.grant.User]
-	if delete(of, x); len(of) == 0 {
+	of := slices.DeleteFunc(s.byUser[x.grant.User], func(o *session) bool { return o == x })
+	if len(of) == 0 {
 		delete(s.byUser, x.grant.User)
+		return
 	}
+	s.byUser[x.grant.User] = of
 }
 
 // authenticate has the credentials checked, on a goroutine of its own since a
@@ -190,7 +188,7 @@ func (s *Server) unname(x *session) {
 func (x *session) authenticate(now time.Time, ev ppp.EventAuth) {
 	s := x.p.s
 	l := Login{Credentials: ev.Credentials, Port: s.cfg.Port, Session: x.name, Remote: x.p.c.Remote(), Host: x.ev.PeerHost, Calling: x.ev.CallingNumber}
-	x.login = l
+	x.user, x.method = l.User, l.Method
 	source := l.Remote.Addr()
 	if wait := s.lock.locked(now, l.User, source); wait > 0 {
 		s.tally.locked++
@@ -223,10 +221,7 @@ func (x *session) checked(now time.Time, seq uint64, l Login, g Grant) {
 		s.lock.succeeded(l.User, source)
 		s.unname(x)
 		x.grant = g
-		if s.byUser[g.User] == nil {
-			s.byUser[g.User] = map[*session]bool{}
-		}
-		s.byUser[g.User][x] = true
+		s.byUser[g.User] = append(s.byUser[g.User], x)
 	default:
 		s.tally.failures++
 		s.lock.failed(now, l.User, source)
@@ -240,18 +235,22 @@ func (x *session) checked(now time.Time, seq uint64, l Login, g Grant) {
 func (x *session) network(now time.Time) {
 	s := x.p.s
 	x.device = x.grant.User + "\x00" + x.ev.PeerHost + "\x00" + x.ev.PeerVendor + "\x00" + x.ev.CallingNumber
-	x.rivals = map[*session]uint64{}
 	n := 0
-	for o := range s.byUser[x.grant.User] {
+	for _, o := range s.byUser[x.grant.User] {
 		if o == x || o.over || o.mac.IsZero() {
 			continue
 		}
 		n++
 		if o.device == x.device {
+			if x.rivals == nil {
+				x.rivals = map[*session]uint64{}
+			}
 			x.rivals[o] = o.count.inPackets.Load()
-			o.p.ep.Hello(now, o.ev.Tunnel, &o.p.out)
-			o.p.carryOut(now)
 		}
+	}
+	for o := range x.rivals {
+		o.p.ep.Hello(now, o.ev.Tunnel, &o.p.out)
+		o.p.carryOut(now)
 	}
 	if x.grant.MaxSessions > 0 && n-len(x.rivals) >= x.grant.MaxSessions {
 		x.close(now, fmt.Sprintf("user %s has the limit of %d sessions", x.grant.User, x.grant.MaxSessions))
@@ -311,7 +310,7 @@ func (x *session) join(now time.Time) {
 	x.host = arp.NewHost(arp.HostConfig{MAC: x.mac})
 	x.flow.Store(&flow{host: x.host, dhcp: true})
 	cfg := dhcp.AssignerConfig{Key: x.device, Order: s.cfg.Order, Static: x.grant.Address, RADIUS: x.grant.Framed,
-		Memory: s.cfg.Memory, Pool: s.cfg.Pool, Facts: s.cfg.Facts}
+		Memory: s.cfg.Memory, Pool: s.cfg.Pool, Facts: s.facts}
 	if s.cfg.DHCP {
 		host := x.ev.PeerHost
 		if host == "" {
@@ -453,7 +452,7 @@ func (x *session) comesUp(now time.Time) {
 		x.interim = now.Add(x.grant.Interim)
 	}
 	x.p.s.log.Info("session up", "session", x.name, "user", x.grant.User, "client", x.p.c.Remote(), "host", x.ev.PeerHost,
-		"address", x.host.Addr4(), "mac", x.mac, "method", x.login.Method.String(), "after", now.Sub(x.began).Round(time.Millisecond))
+		"address", x.host.Addr4(), "mac", x.mac, "method", x.method.String(), "after", now.Sub(x.began).Round(time.Millisecond))
 	x.account(now, Start)
 }
 
@@ -581,6 +580,5 @@ func (x *session) finish(now time.Time, reason string) {
 	}
 	delete(s.sessions, x.name)
 	s.unname(x)
-	delete(x.p.byID, sessionKey(x.ev.Tunnel, x.ev.Session))
-	x.p.publish()
+	x.p.leave(x)
 }

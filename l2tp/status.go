@@ -46,7 +46,7 @@ func (x *session) status(now time.Time) SessionStatus {
 		InPackets: x.count.inPackets.Load(), InBytes: x.count.inBytes.Load(), OutPackets: x.count.outPackets.Load(), OutBytes: x.count.outBytes.Load(),
 		Reason: x.reason}
 	if x.grant.User != "" {
-		st.State, st.Method = "authenticated", x.login.Method.String()
+		st.State, st.Method = "authenticated", x.method.String()
 	}
 	if x.host != nil {
 		st.Addresses6 = x.host.Addrs6()
@@ -112,7 +112,7 @@ func (s *Server) logEnd(now time.Time, x *session) {
 	if !x.upAt.IsZero() {
 		lasted = now.Sub(x.upAt)
 	}
-	args := []any{"session", x.name, "user", cmp.Or(x.grant.User, x.login.User), "client", x.p.c.Remote(), "lasted", lasted.Round(time.Second),
+	args := []any{"session", x.name, "user", cmp.Or(x.grant.User, x.user), "client", x.p.c.Remote(), "lasted", lasted.Round(time.Second),
 		"in_bytes", x.count.inBytes.Load(), "out_bytes", x.count.outBytes.Load(), "reason", x.reason}
 	if x.addr4.IsValid() {
 		args = append(args, "address", x.addr4)

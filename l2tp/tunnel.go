@@ -39,8 +39,8 @@ type tunnel struct {
 	vendor    string
 	challenge []byte // ours, when the tunnel is authenticated
 	answer    []byte // to the peer's challenge
-	sessions  map[uint16]*ctlSession
-	firstBody []byte // of the SCCRQ that began it
+	sessions  []*ctlSession
+	firstBody []byte // of the SCCRQ that began it, as long as it may come again
 	firstAt   time.Time
 	began     time.Time
 	helloAt   time.Time
@@ -103,6 +103,19 @@ func (t *tunnel) receive(now time.Time, h Header, body []byte, out *Out) {
 	}
 	t.ch.flush(now, out)
 	t.helloAt = t.e.helloTime(now)
+	if t.state == established && now.Sub(t.firstAt) >= sameRequest {
+		t.firstBody = nil
+	}
+}
+
+// session is the one with this id of ours, or nil.
+func (t *tunnel) session(id uint16) *ctlSession {
+	for _, s := range t.sessions {
+		if s.id == id {
+			return s
+		}
+	}
+	return nil
 }
 
 // helloSlack is how much later than it is due a hello may come: those of many
@@ -153,7 +166,7 @@ func (t *tunnel) broken(now time.Time, m *message, sess uint16, err error, out *
 			return
 		}
 	}
-	if s := t.sessions[sess]; s != nil && sess != 0 {
+	if s := t.session(sess); s != nil && sess != 0 {
 		t.ch.send(s.peer, newMessage(CDN).result(code, errorCode, err.Error()).uint16(avpAssignedSession, s.id))
 		t.endSession(s, err.Error(), false, out)
 		return
@@ -350,7 +363,7 @@ func (t *tunnel) deadline() time.Time {
 // Traffic tells the endpoint when something last came from the peer by this
 // tunnel: no hello is needed before it has been silent for HelloEvery.
 func (e *Endpoint) Traffic(heard time.Time, tunnel uint16) {
-	if t := e.tunnels[tunnel]; t != nil && !t.helloAt.IsZero() {
+	if t := e.tunnel(tunnel); t != nil && !t.helloAt.IsZero() {
 		t.helloAt = maxTime(t.helloAt, e.helloTime(heard))
 	}
 }

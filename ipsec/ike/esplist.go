@@ -1,11 +1,25 @@
 package ike
 
-import "vhub/ipsec/esp"
+import (
+	"slices"
+
+	"vhub/ipsec/esp"
+)
 
 // DefaultESP are the phase 2 suites in our order of preference. SHA-1 stands before
 // SHA-256 among the CBC suites only for peers that cannot do GCM: old Androids
-// cut SHA-256 to 96 bits instead of 128, and both cost the same.
+// cut SHA-256 to 96 bits instead of 128, and both cost the same. The list is the same
+// for all, and not to be written to.
 func DefaultESP(legacy bool) []esp.Suite {
+	if legacy {
+		return legacyESP
+	}
+	return goodESP
+}
+
+var goodESP, legacyESP = makeESP(false), makeESP(true)
+
+func makeESP(legacy bool) []esp.Suite {
 	list := []esp.Suite{
 		{Cipher: esp.AESGCM16, KeyBits: 128}, {Cipher: esp.AESGCM16, KeyBits: 256}, {Cipher: esp.AESGCM16, KeyBits: 192},
 	}
@@ -22,7 +36,7 @@ func DefaultESP(legacy bool) []esp.Suite {
 			list = append(list, esp.Suite{Cipher: esp.TripleDES, Auth: auth})
 		}
 	}
-	return list
+	return slices.Clip(list)
 }
 
 // offerESP shortens DefaultESP to what is worth offering.

@@ -115,6 +115,9 @@ func (t *peerTable) ranking(a netip.Addr) (func(Suite) (int, bool), []Suite) {
 		}
 	}
 	n := len(list)
+	if n == 0 {
+		return func(s Suite) (int, bool) { r, ok := t.rank[s]; return r, ok }, t.list
+	}
 	return func(s Suite) (int, bool) {
 		if r, ok := rank[s]; ok {
 			return r, true

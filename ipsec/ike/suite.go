@@ -175,8 +175,17 @@ func (s Suite) block(key []byte) cipher.Block {
 // DefaultSuites are the phase 1 suites in our order of preference: first the group
 // (elliptic curves cost the least, and Windows asks for them), then the cipher, then the
 // hash. MODP 1536 is there for routers that know nothing larger. With legacy,
-// 3DES, MD5 and MODP 1024 follow.
+// 3DES, MD5 and MODP 1024 follow. The list is the same for all, and not to be written to.
 func DefaultSuites(legacy bool) []Suite {
+	if legacy {
+		return legacySuites
+	}
+	return goodSuites
+}
+
+var goodSuites, legacySuites = makeSuites(false), makeSuites(true)
+
+func makeSuites(legacy bool) []Suite {
 	var good, old []Suite
 	groups := []Group{ECP384, ECP256, ECP521, MODP2048, MODP3072, MODP4096, MODP1536, MODP1024}
 	ciphers := []Suite{{Cipher: AES, KeyBits: 256}, {Cipher: AES, KeyBits: 192}, {Cipher: AES, KeyBits: 128}, {Cipher: TripleDES}}
@@ -197,7 +206,7 @@ func DefaultSuites(legacy bool) []Suite {
 		slices.SortStableFunc(old, func(a, b Suite) int { return oldness(a) - oldness(b) })
 		good = append(good, old...)
 	}
-	return good
+	return slices.Clip(good)
 }
 
 func oldness(s Suite) int {

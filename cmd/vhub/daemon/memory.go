@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"os"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
@@ -10,11 +11,17 @@ import (
 // trimEvery is how often the daemon looks whether it holds memory that it does not need.
 const trimEvery = 10 * time.Second
 
+// collectAt is by how many percent of what is live the heap grows until it is
+// collected, where the environment does not say otherwise (GOGC). The data path allocates
+// nothing, so collections are few, and cost less than the memory that fewer of
+// them would take: ten thousand logins in a row leave holes as large as the garbage was.
+const collectAt = 30
+
 // What is worth a collection: garbage and free memory beyond a quarter of what is
-// live and 8 MiB, while less than 4 MiB a second is allocated. Ten thousand clients that
-// logged in would otherwise leave as much garbage as they need, for as long as nothing happens. A
-// collection of their memory takes some 0.3 s of a processor: so there is one in two minutes at most,
-// as often as the runtime collects by itself.
+// live, 8 MiB, and what the last collection could not give back, while less than 4 MiB a second
+// is allocated. Ten thousand clients that logged in would otherwise leave much garbage, for as
+// long as nothing happens. A collection of their memory takes some 0.3 s of a processor: so there
+// is one in two minutes at most, as often as the runtime collects by itself.
 const (
 	trimSlack = 8 << 20
 	trimQuiet = 4 << 20
@@ -23,6 +30,9 @@ const (
 
 // trimLoop gives memory back to the system when a burst is over.
 func (d *Daemon) trimLoop(ctx context.Context) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(collectAt)
+	}
 	tick := time.NewTicker(trimEvery)
 	defer tick.Stop()
 	m, last := newMemory(), time.Time{}
@@ -35,7 +45,7 @@ func (d *Daemon) trimLoop(ctx context.Context) error {
 				last = time.Now()
 				debug.FreeOSMemory()
 				m.wasteful() // what the collection itself allocated is no sign of work
-				m.kept = m.held
+				m.kept, m.holes = m.held, m.held-min(m.live, m.held)
 			}
 		}
 	}
@@ -45,8 +55,10 @@ func (d *Daemon) trimLoop(ctx context.Context) error {
 type memory struct {
 	samples   []metrics.Sample
 	allocated uint64
-	held      uint64 // live, garbage and free, when it was last looked at
+	live      uint64 // at the end of the last collection, when it was last looked at
+	held      uint64 // live, garbage and free, at that time
 	kept      uint64 // of that, after the last collection of ours
+	holes     uint64 // of kept, what was not live: pages that are not all free
 }
 
 func newMemory() *memory {
@@ -63,8 +75,7 @@ func newMemory() *memory {
 func (m *memory) wasteful() bool {
 	metrics.Read(m.samples)
 	v := func(i int) uint64 { return m.samples[i].Value.Uint64() }
-	live, held, allocs := v(0), v(1)+v(2)+v(3), v(4)
-	busy := allocs-m.allocated > trimQuiet*uint64(trimEvery/time.Second)
-	m.allocated, m.held = allocs, held
-	return !busy && held > live+live/4+trimSlack
+	busy := v(4)-m.allocated > trimQuiet*uint64(trimEvery/time.Second)
+	m.live, m.held, m.allocated = v(0), v(1)+v(2)+v(3), v(4)
+	return !busy && m.held > m.live+m.live/4+trimSlack+m.holes
 }
