@@ -28,10 +28,10 @@ func checkInvariants(t failer, s *Segment) {
 		if n.key != k {
 			t.Errorf("%v is under %v", n.key, k)
 		}
-		if _, ok := s.stations[station{n.vlan, n.mac}][n]; !ok {
+		if s.stations[station{n.vlan, n.mac}][n.atStation] != n {
 			t.Errorf("%v is not in its station", k)
 		}
-		if _, ok := s.links[n.link][n]; !ok {
+		if s.links[n.link][n.atLink] != n {
 			t.Errorf("%v is not in its link", k)
 		}
 		if !n.fixed() && n.tendTimer.pos == 0 {

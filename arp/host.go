@@ -22,7 +22,7 @@ type Host struct {
 	state atomic.Pointer[hostState]
 	near  atomic.Pointer[map[netip.Addr]*near] // by next hop; copied on change
 
-	asked    map[netip.Addr]*ask
+	asked    map[netip.Addr]*ask // nil: never any
 	probe    *probe
 	announce []time.Time
 	sources6 []netip.Addr // that the client has used, oldest first
@@ -112,11 +112,17 @@ func NewHost(cfg HostConfig) *Host {
 	if cfg.Hold == 0 {
 		cfg.Hold = 16
 	}
-	h := &Host{cfg: cfg, asked: map[netip.Addr]*ask{}}
-	h.near.Store(&map[netip.Addr]*near{})
-	h.state.Store(&hostState{})
+	h := &Host{cfg: cfg}
+	h.near.Store(&nobodyNear)
+	h.state.Store(&nothing)
 	return h
 }
+
+// What a Host begins with: both are copied on change.
+var (
+	nobodyNear = map[netip.Addr]*near{}
+	nothing    hostState
+)
 
 // OpenIPv6 gives the client its link-local address: fe80:: with the interface
 // identifier that IPV6CP agreed on (RFC 5072 section 5).

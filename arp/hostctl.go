@@ -165,6 +165,9 @@ func (h *Host) resolve(now time.Time, hop netip.Addr, packet []byte, out *HostOu
 		return
 	case a == nil:
 		a = &ask{at: now}
+		if h.asked == nil {
+			h.asked = map[netip.Addr]*ask{}
+		}
 		h.asked[hop] = a
 	}
 	if len(a.held) >= h.cfg.Hold {

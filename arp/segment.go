@@ -17,8 +17,8 @@ type Segment struct {
 	cfg Config
 
 	table    map[key]*neighbour
-	stations map[station]map[*neighbour]struct{}
-	links    map[Link]map[*neighbour]struct{}
+	stations map[station][]*neighbour
+	links    map[Link][]*neighbour
 	timers   timers
 
 	questions   map[key][]*pending // by the address asked for
@@ -41,8 +41,8 @@ func New(cfg Config) *Segment {
 	return &Segment{
 		cfg:       cfg,
 		table:     make(map[key]*neighbour),
-		stations:  make(map[station]map[*neighbour]struct{}),
-		links:     make(map[Link]map[*neighbour]struct{}),
+		stations:  make(map[station][]*neighbour),
+		links:     make(map[Link][]*neighbour),
 		questions: make(map[key][]*pending),
 		asking:    make(map[Link]int),
 		requests:  make(map[station]dhcpRequest),

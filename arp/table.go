@@ -37,6 +37,8 @@ type neighbour struct {
 	movedAt    time.Time
 	announced  int // announcements still to make
 
+	atStation, atLink int // places in the lists of the station's and the link's
+
 	tendTimer     timer
 	announceTimer timer
 
@@ -93,7 +95,7 @@ func (s *Segment) add(now time.Time, k key, mac eth.Addr, link Link, source Sour
 }
 
 func (s *Segment) dropSilent(link Link) bool {
-	for n := range s.links[link] {
+	for _, n := range s.links[link] {
 		if n.silent {
 			s.remove(n)
 			return true
@@ -111,27 +113,29 @@ func (s *Segment) full(now time.Time, k key, mac eth.Addr, link Link) {
 }
 
 func (s *Segment) index(n *neighbour) {
-	addTo(s.stations, station{n.vlan, n.mac}, n)
-	addTo(s.links, n.link, n)
+	k := station{n.vlan, n.mac}
+	n.atStation, n.atLink = len(s.stations[k]), len(s.links[n.link])
+	s.stations[k] = append(s.stations[k], n)
+	s.links[n.link] = append(s.links[n.link], n)
 }
 
+// unindex has the last of each list take its place.
 func (s *Segment) unindex(n *neighbour) {
-	removeFrom(s.stations, station{n.vlan, n.mac}, n)
-	removeFrom(s.links, n.link, n)
+	k := station{n.vlan, n.mac}
+	of := s.stations[k]
+	last := of[len(of)-1]
+	of[n.atStation], last.atStation = last, n.atStation
+	shorten(s.stations, k)
+	of = s.links[n.link]
+	last = of[len(of)-1]
+	of[n.atLink], last.atLink = last, n.atLink
+	shorten(s.links, n.link)
 }
 
-func addTo[K comparable](m map[K]map[*neighbour]struct{}, k K, n *neighbour) {
-	set := m[k]
-	if set == nil {
-		set = make(map[*neighbour]struct{}, 1)
-		m[k] = set
-	}
-	set[n] = struct{}{}
-}
-
-func removeFrom[K comparable](m map[K]map[*neighbour]struct{}, k K, n *neighbour) {
-	delete(m[k], n)
-	if len(m[k]) == 0 {
+func shorten[K comparable](m map[K][]*neighbour, k K) {
+	of := m[k]
+	of[len(of)-1] = nil
+	if m[k] = of[:len(of)-1]; len(m[k]) == 0 {
 		delete(m, k)
 	}
 }
@@ -157,13 +161,10 @@ func (s *Segment) remove(n *neighbour) {
 	delete(s.table, n.key)
 }
 
-// all returns a set as a slice in a fixed order, so that what is sent does not
-// depend on the order of a map.
-func all(set map[*neighbour]struct{}) []*neighbour {
-	list := make([]*neighbour, 0, len(set))
-	for n := range set {
-		list = append(list, n)
-	}
+// all returns a copy of a list in a fixed order, so that what is sent does not
+// depend on who went before.
+func all(of []*neighbour) []*neighbour {
+	list := slices.Clone(of)
 	slices.SortFunc(list, func(a, b *neighbour) int { return compareKeys(a.key, b.key) })
 	return list
 }
