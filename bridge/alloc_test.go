@@ -36,6 +36,17 @@ func TestTCPSegmentsAreValid(t *testing.T) {
 	}
 }
 
+// allocs is testing.AllocsPerRun for tests with devices: what watches them, in
+// goroutines of its own, allocates when the kernel tells of a change. What a frame
+// costs is the same in every try.
+func allocs(runs int, f func()) float64 {
+	least := testing.AllocsPerRun(runs, f)
+	for tries := 0; least > 0 && tries < 4; tries++ {
+		least = min(least, testing.AllocsPerRun(runs, f))
+	}
+	return least
+}
+
 func TestNoAllocationOnTheDataPath(t *testing.T) {
 	if raceDetector {
 		t.Skip("sync.Pool drops at random under the race detector")
@@ -73,7 +84,7 @@ func TestNoAllocationOnTheDataPath(t *testing.T) {
 		{"NIC, plain segments, which are joined", wire, tcpSegments(40)},
 		{"NIC, a large frame", wire, large(tcpSegments(40))},
 	} {
-		if n := testing.AllocsPerRun(200, func() {
+		if n := allocs(200, func() {
 			if n := c.p.WriteFrames(c.frames); n != len(c.frames) {
 				t.Errorf("%s: took %d of %d", c.name, n, len(c.frames))
 			}
@@ -92,7 +103,7 @@ func TestNoAllocationOnTheDataPath(t *testing.T) {
 	far.sock.Load().bell.Resume()
 	nr := newNICReader(far, far.sock.Load())
 	four := tcpSegments(4)
-	if n := testing.AllocsPerRun(100, func() {
+	if n := allocs(100, func() {
 		wire.WriteFrames(four)
 		if frames, err := nr.readBatch(); err != nil || len(frames) == 0 {
 			t.Errorf("%d frames, err %v", len(frames), err)
@@ -103,7 +114,7 @@ func TestNoAllocationOnTheDataPath(t *testing.T) {
 	tr := newTAPReader(on.dev, 0, &on.count)
 	send := rawSender(t, na, "vh-on", frameFrom(mac(1), 'x').Data)
 	for _, many := range []int{1, 100} {
-		if n := testing.AllocsPerRun(100, func() {
+		if n := allocs(100, func() {
 			for range many {
 				send()
 			}
