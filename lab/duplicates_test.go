@@ -191,21 +191,23 @@ func (r *reflecting) throughput(t *testing.T) {
 }
 
 // stationMoves takes a station from behind the hub to the wire and back while
-// TCP runs between the others.
+// TCP runs between the others. It stays below the moves that make the hub hold a
+// station where it is, with some to spare: on a busy machine what the wire hands
+// back late may move it once more.
 func (r *reflecting) stationMoves(t *testing.T) {
 	t.Helper()
 	tcp := r.pc.Start("background", "iperf3", "-J", "-c", hostAddr, "-t", "9", "-b", "100M")
 	places := []string{"eth0", "eth1"} // behind the hub, on the wire
 	r.moveTo("eth0")
 	r.pc.Reaches(moverAddr, 3*time.Second)
-	for i := range 8 {
+	for i := range 6 {
 		place := places[(i+1)%2]
 		r.moveTo(place)
 		fromPC := r.pc.Reaches(moverAddr, 3*time.Second)
 		fromHost := r.host.Reaches(moverAddr, 3*time.Second)
 		t.Logf("moved to %s: the PC reaches it after %v, then the host after %v", place, fromPC.Round(time.Millisecond), fromHost.Round(time.Millisecond))
 		if fromPC > time.Second || fromHost > time.Second {
-			t.Errorf("moved to %s: reached after %v and %v, want under 1 s", place, fromPC, fromHost)
+			t.Errorf("moved to %s: reached after %v and %v, want under 1 s: %s", place, fromPC, fromHost, r.hub.Output())
 		}
 		p := r.pc.Ping("-c", "20", "-i", "0.02", "-W", "1", moverAddr)
 		if p.Received != 20 || p.Duplicates != 0 {
