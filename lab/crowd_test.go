@@ -135,10 +135,11 @@ func usage(t *testing.T, pid int) (resident float64, cpu time.Duration) {
 }
 
 // The targets of issue 5 for idle sessions, and the gates: what is beyond a target is said,
-// what is beyond a gate is an error. (On 29 November 2026: 31 KiB and 3.0 % with a load of 3, 4 to 5 % beside other tests.)
+// what is beyond a gate is an error: the processor's time is that of a machine that other tests use too.
+// (On 30 November 2026: FIGURES)
 const (
-	residentTarget, residentGate = 24 << 10, 40 << 10 // bytes of a session
-	idleTarget, idleGate         = 0.03, 0.25         // of one core
+	residentGate         = 24 << 10   // bytes of a session: the target
+	idleTarget, idleGate = 0.03, 0.25 // of one core
 )
 
 // TestTenThousandSessions has 10,000 clients of one port up at once, and asserts what
@@ -174,9 +175,6 @@ func TestTenThousandSessions(t *testing.T) {
 	idle := (to - from).Seconds() / time.Since(begin).Seconds()
 	each := (resident - before) / n
 	t.Logf("%d idle sessions: %.2f %% of one core, %.1f KiB resident each (%.0f MiB in all, %.0f before)", n, 100*idle, each/1024, resident/(1<<20), before/(1<<20))
-	if each > residentTarget {
-		t.Logf("MISSED: %.1f KiB resident each, the target is %d", each/1024, residentTarget>>10)
-	}
 	if idle > idleTarget {
 		t.Logf("MISSED: %.2f %% of one core at rest, the target is %.0f", 100*idle, 100*idleTarget)
 	}

@@ -33,38 +33,23 @@ type wideKeys struct {
 // rekey sets the key. It is needed before the first packet.
 func (k *wideKeys) rekey(key []byte) {
 	k.expand(key)
-	var zero [16]byte
+	var counter [16]byte
 	var group [256]byte // its first block becomes the hash key, E(0) (SP 800-38D 6.4)
-	counter16(&k.keys[0][0], k.rounds, 1, &zero, &group[0])
-	h := element{binary.BigEndian.Uint64(group[:]), binary.BigEndian.Uint64(group[8:])}
-	p := h
+	counter16(&k.keys[0][0], k.rounds, 1, &counter, &group[0])
+	power := [16]byte(group[:16])
+	clear(group[:])
 	for i := len(k.powers) - 1; i >= 0; i-- {
-		k.powers[i] = p.doubled()
-		p = p.times(h)
+		k.powers[i] = element{binary.BigEndian.Uint64(power[:8]), binary.BigEndian.Uint64(power[8:])}.doubled()
+		// The sum of a group that is zero but for its last block is that block times the hash key.
+		copy(group[240:], power[:])
+		power = [16]byte{}
+		ghash16(&power, &k.powers, 1, &group[0])
 	}
 }
 
 // element is an element of GCM's field: a block as a big-endian number, whose
 // highest bit is the coefficient of x^0.
 type element struct{ hi, lo uint64 }
-
-// times is the multiplication of SP 800-38D 6.3, bit by bit: it is needed for new
-// keys only.
-func (a element) times(b element) (z element) {
-	for i := range 128 {
-		word := a.hi
-		if i >= 64 {
-			word = a.lo
-		}
-		take := -(word >> (63 - i%64) & 1) // no branch on what is secret
-		z.hi ^= b.hi & take
-		z.lo ^= b.lo & take
-		carry := -(b.lo & 1)
-		b.lo = b.lo>>1 | b.hi<<63
-		b.hi = b.hi>>1 ^ carry&(0xe1<<56)
-	}
-	return z
-}
 
 // doubled is the element shifted by the one bit that the product of two numbers
 // with their bits in opposite order is short of, lowest byte first.

@@ -81,15 +81,18 @@ const restPackets = 32
 type pace struct {
 	secrets
 	own  atomic.Pointer[sync.Pool] // workers with the SA's keys; nil at rest
-	seen atomic.Uint64             // packets at the last call of Rest
+	lent atomic.Uint64             // packets for which it has borrowed since the last call of Rest, forged ones too
+	seen atomic.Uint64             // packets at that time
 }
 
-// borrows returns what an SA that is at rest, and stays it, is to borrow from.
-func (p *pace) borrows(packets uint64) *shared {
-	if packets-p.seen.Load() >= restPackets {
+// borrows returns what an SA that is at rest, and stays it with n more packets, is to
+// borrow from.
+func (p *pace) borrows(n int) *shared {
+	s := p.shared()
+	if s == nil || p.lent.Add(uint64(n)) >= restPackets {
 		return nil
 	}
-	return p.shared()
+	return s
 }
 
 // wake gives the SA a pool of its own.
@@ -103,6 +106,7 @@ func (p *pace) rest(packets uint64) {
 	if packets-p.seen.Swap(packets) < restPackets {
 		p.own.Store(nil)
 	}
+	p.lent.Store(0)
 }
 
 // Rest is to be called now and then. An SA through which little went since the last
@@ -116,7 +120,7 @@ func (o *Outbound) Rest() { o.pace.rest(o.packets.Load()) }
 func (in *Inbound) worker(n int) (*openWorker, *sync.Pool) {
 	pool := in.own.Load()
 	if pool == nil {
-		if s := in.borrows(in.packets.Load() + uint64(n)); s != nil {
+		if s := in.borrows(n); s != nil {
 			w := s.openers.Get().(*openWorker)
 			w.opener.(rekeyer).rekey(&in.secrets)
 			return w, &s.openers
@@ -130,7 +134,7 @@ func (in *Inbound) worker(n int) (*openWorker, *sync.Pool) {
 func (o *Outbound) worker(n int) (*sealWorker, *sync.Pool) {
 	pool := o.own.Load()
 	if pool == nil {
-		if s := o.borrows(o.packets.Load() + uint64(n)); s != nil {
+		if s := o.borrows(n); s != nil {
 			w := s.sealers.Get().(*sealWorker)
 			w.sealer.(rekeyer).rekey(&o.secrets)
 			return w, &s.sealers
