@@ -97,10 +97,7 @@ func TestLineDies(t *testing.T) {
 }
 
 func TestSeededBadWire(t *testing.T) {
-	seeds := 200
-	if testing.Short() {
-		seeds = 30
-	}
+	const seeds = 200
 	up := 0
 	for seed := range seeds {
 		d, a := dialler(cheap()), answerer(cheap())
