@@ -100,6 +100,11 @@ func goodbye(t *testing.T, c *client, o *office) {
 		c.link.send(ppp.ProtoLCP, termReq, c.link.nextID(ppp.ProtoLCP), c.p.terminate)
 		c.until(o, "LCP terminated", 3*time.Second, func() bool { return c.link.over })
 	}
+	leave(c, o)
+}
+
+// leave ends L2TP and IPsec; nothing is left of the client then.
+func leave(c *client, o *office) {
 	c.hangUp()
 	c.until(o, "L2TP's last acknowledgement", 3*time.Second, func() bool { return c.acked == c.ns })
 	c.closeIKE()

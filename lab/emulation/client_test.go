@@ -300,13 +300,19 @@ func (c *client) closeIKE() {
 
 func avpsOf(body []byte) map[uint16][]byte {
 	values := map[uint16][]byte{}
+	eachAVP(body, func(_ bool, kind uint16, value []byte) { values[kind] = value })
+	return values
+}
+
+// eachAVP walks the AVPs of a control message, and tells whether their lengths fit.
+func eachAVP(body []byte, f func(mandatory bool, kind uint16, value []byte)) bool {
 	for len(body) >= 6 {
 		n := int(binary.BigEndian.Uint16(body) & 0x3ff)
 		if n < 6 || n > len(body) {
-			break
+			return false
 		}
-		values[binary.BigEndian.Uint16(body[4:])] = body[6:n]
+		f(body[0]&0x80 != 0, binary.BigEndian.Uint16(body[4:]), body[6:n])
 		body = body[n:]
 	}
-	return values
+	return true
 }

@@ -22,10 +22,7 @@ func TestWrongPassword(t *testing.T) {
 		if log := tr.text(); !strings.Contains(log, `msg="login failed" port=road user=alice client=203.0.113.9:`) {
 			t.Errorf("the log does not tell:\n%s", log)
 		}
-		c.hangUp()
-		c.until(o, "L2TP's last acknowledgement", 3*time.Second, func() bool { return c.acked == c.ns })
-		c.closeIKE()
-		c.until(o, "nothing is left", 5*time.Second, func() bool { return len(o.released()) == 0 })
+		leave(c, o)
 	})
 }
 

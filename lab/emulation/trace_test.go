@@ -72,22 +72,18 @@ func (tr *trace) l2tp(out bool, b []byte) {
 	h, body, _ := l2tp.ParseHeader(b)
 	line, name := "L2TP ", "ZLB"
 	var list []string
-	for rest := body; len(rest) >= 6; {
-		n := int(binary.BigEndian.Uint16(rest) & 0x3ff)
-		if n < 6 || n > len(rest) {
-			list = append(list, "malformed")
-			break
-		}
-		kind, value := binary.BigEndian.Uint16(rest[4:]), rest[6:n]
+	fits := eachAVP(body, func(mandatory bool, kind uint16, value []byte) {
 		switch text := tr.avp(out, kind, value); {
 		case kind == messageType && len(value) == 2:
 			name = messageName(binary.BigEndian.Uint16(value))
-		case rest[0]&0x80 == 0:
+		case !mandatory:
 			list = append(list, text+"?")
 		default:
 			list = append(list, text)
 		}
-		rest = rest[n:]
+	})
+	if !fits {
+		list = append(list, "malformed")
 	}
 	line += fmt.Sprintf("%s ns=%d nr=%d", name, h.Ns, h.Nr)
 	if h.Session != 0 {
