@@ -32,8 +32,9 @@ type Peer struct {
 	Legacy bool
 
 	// Aggressive permits aggressive mode: as initiator it is what we begin with, as responder
-	// we answer it besides main mode. What is up is renewed in its own mode. It needs a RemoteID (responder) and a long key: anyone
-	// who sees or asks for message 2 can guess the key offline.
+	// we answer it besides main mode. What is up is renewed in its own mode. It needs a
+	// RemoteID (responder) and a long key: anyone who sees or asks for message 2 can guess
+	// the key offline.
 	Aggressive bool
 	// AggressivePrompt answers message 1 of aggressive mode at once even if the answer is
 	// larger (by a third, with long hashes): three times, then once in 5 s. Without it such an answer waits

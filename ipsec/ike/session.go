@@ -56,13 +56,12 @@ func (s *session) newPhase1(initiator bool, mode Exchange, local, remote netip.A
 
 // startPhase1 begins a negotiation with us as initiator.
 func (s *session) startPhase1() error {
-	mode := s.mode
+	mode := ExchangeMain
 	switch {
-	case mode != 0:
+	case s.mode != 0:
+		mode = s.mode
 	case s.peer.Aggressive:
 		mode = ExchangeAggressive
-	default:
-		mode = ExchangeMain
 	}
 	p := s.newPhase1(true, mode, s.local, s.remote)
 	p.peer, p.float = s.peer, s.float || s.remote.Port() == s.e.cfg.NATTPort
